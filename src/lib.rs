@@ -1,0 +1,46 @@
+//! clonewatch screens audio for cloned (synthetic) voices on the user's own machine.
+//!
+//! It decodes call or clip audio, extracts log-mel features with an FFT, scores them with a small neural
+//! network run by tract, and says of each voice: *bona fide*, *spoof*, or *inconclusive* and why.
+//!
+//! # The picture
+//! ```text
+//!  file / stdin ──┐        ┌────────────── decode ───────────────┐
+//!  batch CLI ─────┼──────▶ │ probe → decode → per channel → 16 kHz│
+//!  training export┘        └──────────────────┬───────────────────┘
+//!               ═════════════ pure code ══════▼═══════════════
+//!                Screener:  features → speech gate → encoder → pooled statistics → LLR → Evidence
+//!               ══════════════════════════════╤═══════════════
+//!                policy: Evidence + thresholds → Verdict ──▶ text, JSONL, CSV
+//! ```
+//!
+//! # Modules
+//! | module | what it is for | pure |
+//! |---|---|---|
+//! | [`audio`] | resampling to 16 kHz, levels | yes |
+//! | [`features`] | framing, FFT, log-mel filterbank, [`features::FeatureSpec`] | yes |
+//! | [`speech`] | which frames are speech, and quality measures | yes |
+//! | [`model`] | model bundle: bytes → verified manifest → tract plans; pooling; calibration | yes |
+//! | [`screen`] | [`screen::Screener`]: push samples, finish → [`screen::Evidence`] | yes |
+//! | [`policy`] | Evidence + policy → [`policy::Verdict`] | yes |
+//! | [`metrics`] | EER, minDCF, actDCF, Cllr, bootstrap intervals | yes |
+//! | [`decode`] | symphonia, Opus, telephone codecs, [`decode::Limits`] | no |
+//! | [`scan`] | one input → decoded → screened → [`scan::ScanResult`] | no |
+//! | [`cli`] | one file per subcommand | no |
+//!
+//! # Invariants
+//! - Pure modules take slices and return values: no tokio, no files, no clock, no logging
+//!   (`tests/it/architecture.rs` reads the sources and enforces it).
+//! - One path: files, batches and training export run the same decoder, feature and screening code.
+//! - Chunk invariance: any split of the same samples into pushes gives bit-identical [`screen::Evidence`].
+//! - Memory of an open stream does not grow with its length, apart from one small [`screen::Segment`] per two seconds.
+//! - Bad media is a result (`inconclusive` with a reason), never a crash and never "genuine".
+//! - LLRs are natural logarithms, and more than 0 favours bona fide.
+
+pub mod error;
+
+pub mod model;
+pub mod policy;
+pub mod scan;
+pub mod screen;
+pub mod speech;
