@@ -37,6 +37,7 @@
 //! - Bad media is a result (`inconclusive` with a reason), never a crash and never "genuine".
 //! - LLRs are natural logarithms, and more than 0 favours bona fide.
 
+pub mod audio;
 pub mod error;
 
 pub mod model;
