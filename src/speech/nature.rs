@@ -1,0 +1,203 @@
+//! What the sound around a frame is: speech, music, tones or noise. A few measures over 1.2 s, weighed by a logistic regression.
+
+use std::ops::{AddAssign, Sub};
+
+use super::{
+    FrameClass,
+    cues::{BANDS, Cues},
+};
+
+/// Frames on either side that a frame is judged by: 0.6 s, two or three syllables.
+pub(super) const REACH_FRAMES: usize = 60;
+/// Measures that are weighed.
+pub(crate) const MEASURES: usize = 6;
+/// Weights of the measures.
+const WEIGHTS: [f32; MEASURES] = [-8.05, 0.94, 2.52, -14.17, 2.14, 5.87];
+const BIAS: f32 = -16.55;
+/// A stretch of speech scores this somewhere.
+const SURE: f32 = 0.5;
+/// Speech that goes on scores this throughout.
+const PLAUSIBLE: f32 = -1.5;
+/// A stretch ends after this many frames that are not plausible.
+const STRETCH_GAP_FRAMES: usize = 60;
+/// Pitch strength from which a frame counts as voiced.
+const VOICED: f32 = 0.75;
+/// Largest ratio of two pitch periods 20 ms apart, as a logarithm, that is the same voice; more is an octave error or a new note.
+const SAME_VOICE: f32 = 0.15;
+/// A frame with this share of its power in two spectral lines is pure: a tone or two, and hardly ever a vowel.
+const PURE: f32 = 0.98;
+/// Share of pure frames that makes a rejected sound a tone: dialled digits lose some to their on- and offsets.
+const TONE_PURE: f32 = 0.45;
+/// Largest share of voiced frames with moving pitch in a tone. With [`TONE_PURE`] it takes one in 10,000 windows of speech
+/// for a tone, and all of dial, ring-back, busy and fax tones, beeps and DTMF from 70 ms down to 20 dB SNR.
+const TONE_MOVED: f32 = 0.2;
+/// Share of voiced frames that makes a rejected sound music and not noise.
+const MUSIC_VOICED: f32 = 0.35;
+/// Share of power in standing peaks that makes a rejected sound music and not noise.
+const MUSIC_STABLE: f32 = 0.1;
+/// Bands lower than this under the floor are taken to be there, so that digital silence does not count as change.
+const BELOW_FLOOR_DB: f32 = 15.0;
+
+/// What one frame adds to the sums over a window.
+#[derive(Debug, Clone, Copy, Default)]
+struct Parts([f32; 10]);
+
+const ACTIVE: usize = 0;
+const STABLE: usize = 1;
+const TRAVEL_DB: usize = 2;
+const RESHAPING_DB: usize = 3;
+const RISE: usize = 4;
+const CHANGE: usize = 5;
+const VOICING: usize = 6;
+const HELD: usize = 7;
+const MOVED: usize = 8;
+const PURITY: usize = 9;
+
+impl AddAssign for Parts {
+    fn add_assign(&mut self, other: Self) {
+        self.0.iter_mut().zip(other.0).for_each(|(sum, x)| *sum += x);
+    }
+}
+
+impl Sub for Parts {
+    type Output = Self;
+    fn sub(self, other: Self) -> Self {
+        Self(std::array::from_fn(|i| self.0[i] - other.0[i]))
+    }
+}
+
+/// The surroundings of one frame.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Surroundings {
+    /// In the order of [`WEIGHTS`]: share of power in standing peaks; travel of the liveliest bands within 100 ms, dB;
+    /// change of spectral shape within 50 ms, dB; share of rises in all change (plucked and struck sounds rise fast and
+    /// decay slowly); share of voiced frames; share of voiced frames whose pitch moves.
+    pub(crate) measures: [f32; MEASURES],
+    /// Share of pure frames.
+    pub(crate) pure: f32,
+}
+
+impl Surroundings {
+    fn from_sums(sums: &Parts) -> Self {
+        let per_active = |part: usize| sums.0[part] / sums.0[ACTIVE].max(1.0);
+        let measures = [
+            per_active(STABLE),
+            per_active(TRAVEL_DB).min(11.0),
+            per_active(RESHAPING_DB).min(6.0),
+            sums.0[RISE] / sums.0[CHANGE].max(1e-6),
+            per_active(VOICING),
+            sums.0[MOVED] / (sums.0[HELD] + 1.0),
+        ];
+        Self { measures, pure: per_active(PURITY) }
+    }
+
+    fn score(&self) -> f32 {
+        if self.is_tone() {
+            return f32::NEG_INFINITY;
+        }
+        BIAS + WEIGHTS.iter().zip(self.measures).map(|(weight, x)| weight * x).sum::<f32>()
+    }
+
+    fn is_tone(&self) -> bool {
+        let [.., moved] = self.measures;
+        self.pure > TONE_PURE && moved < TONE_MOVED
+    }
+
+    /// Names what is not speech.
+    fn kind(&self) -> FrameClass {
+        let [stable, .., voiced, _] = self.measures;
+        if self.pure > TONE_PURE {
+            FrameClass::Tone
+        } else if voiced > MUSIC_VOICED || stable > MUSIC_STABLE {
+            FrameClass::Music
+        } else {
+            FrameClass::Noise
+        }
+    }
+}
+
+/// Measures the surroundings of every frame; `active` says which frames are above the floor at `floor_db`.
+pub(crate) fn surroundings(cues: &[Cues], active: &[bool], floor_db: f32) -> Vec<Surroundings> {
+    let mut sums = Vec::with_capacity(cues.len() + 1);
+    let mut total = Parts::default();
+    sums.push(total);
+    for (t, &active) in active.iter().enumerate() {
+        total += parts(cues, t, active, floor_db - BELOW_FLOOR_DB);
+        sums.push(total);
+    }
+    let around = |t: usize| sums[(t + REACH_FRAMES + 1).min(cues.len())] - sums[t.saturating_sub(REACH_FRAMES)];
+    (0..cues.len()).map(|t| Surroundings::from_sums(&around(t))).collect()
+}
+
+fn parts(cues: &[Cues], t: usize, active: bool, lowest_db: f32) -> Parts {
+    let change_since = |frames: usize| -> [f32; BANDS] {
+        let (now, then) = (&cues[t].bands_db, &cues[t.saturating_sub(frames)].bands_db);
+        std::array::from_fn(|b| now[b].max(lowest_db) - then[b].max(lowest_db))
+    };
+    let mut parts = Parts::default();
+    let steps = change_since(2);
+    parts.0[RISE] = steps.iter().map(|x| x.max(0.0).powi(2)).sum();
+    parts.0[CHANGE] = steps.iter().map(|x| x * x).sum();
+    if !active {
+        return parts;
+    }
+    let (cue, before) = (&cues[t], &cues[t.saturating_sub(2)]);
+    let voiced = cue.pitch > VOICED;
+    let same_voice =
+        voiced && before.pitch > VOICED && (cue.period_samples / before.period_samples).ln().abs() < SAME_VOICE;
+    parts.0[ACTIVE] = 1.0;
+    parts.0[STABLE] = cue.stable;
+    parts.0[TRAVEL_DB] = mean_of_liveliest_half(change_since(10)).min(20.0);
+    parts.0[RESHAPING_DB] = spread(change_since(5)).min(10.0);
+    parts.0[VOICING] = f32::from(voiced);
+    parts.0[HELD] = f32::from(same_voice);
+    parts.0[MOVED] = f32::from(same_voice && cue.period_samples != before.period_samples);
+    parts.0[PURITY] = f32::from(cue.two_lines > PURE);
+    parts
+}
+
+fn mean_of_liveliest_half(changes_db: [f32; BANDS]) -> f32 {
+    let mut sizes = changes_db.map(f32::abs);
+    sizes.sort_unstable_by(|a, b| b.total_cmp(a));
+    sizes[..BANDS / 2].iter().sum::<f32>() / (BANDS / 2) as f32
+}
+
+fn spread(changes_db: [f32; BANDS]) -> f32 {
+    let mean = changes_db.iter().sum::<f32>() / BANDS as f32;
+    (changes_db.iter().map(|x| (x - mean).powi(2)).sum::<f32>() / BANDS as f32).sqrt()
+}
+
+/// Classes of all frames. `goes_on` says that the frames before the first one were speech.
+pub(super) fn classes(around: &[Surroundings], active: &[bool], goes_on: bool) -> Vec<FrameClass> {
+    let scores: Vec<f32> = around.iter().map(Surroundings::score).collect();
+    let speech = plausible_stretches(&scores, active, goes_on);
+    let class = |t: usize| match (active[t], speech[t]) {
+        (false, _) => FrameClass::Silence,
+        (true, true) => FrameClass::Speech,
+        (true, false) => around[t].kind(),
+    };
+    (0..around.len()).map(class).collect()
+}
+
+/// Hysteresis: plausible frames are speech where their stretch holds a sure one or continues speech.
+fn plausible_stretches(scores: &[f32], active: &[bool], goes_on: bool) -> Vec<bool> {
+    let mut speech = vec![false; scores.len()];
+    let (mut stretch, mut last, mut sure) = (Vec::new(), 0, goes_on);
+    let mut settle = |stretch: &mut Vec<usize>, sure: bool| {
+        if sure {
+            stretch.iter().for_each(|&t| speech[t] = true);
+        }
+        stretch.clear();
+    };
+    for t in (0..scores.len()).filter(|&t| active[t] && scores[t] > PLAUSIBLE) {
+        if t - last > STRETCH_GAP_FRAMES {
+            settle(&mut stretch, sure);
+            sure = false;
+        }
+        sure |= scores[t] > SURE;
+        stretch.push(t);
+        last = t;
+    }
+    settle(&mut stretch, sure);
+    speech
+}
