@@ -38,7 +38,7 @@
 //! - LLRs are natural logarithms, and more than 0 favours bona fide.
 
 pub mod error;
-
+pub mod metrics;
 pub mod model;
 pub mod policy;
 pub mod scan;
