@@ -39,7 +39,7 @@
 
 pub mod audio;
 pub mod error;
-
+pub mod metrics;
 pub mod model;
 pub mod policy;
 pub mod scan;
