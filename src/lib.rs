@@ -25,6 +25,7 @@
 //! | [`policy`] | Evidence + policy → [`policy::Verdict`] | yes |
 //! | [`metrics`] | EER, minDCF, actDCF, Cllr, bootstrap intervals | yes |
 //! | [`decode`] | symphonia, Opus, telephone codecs, [`decode::Limits`] | no |
+//! | [`pool`] | CPU workers, results in order, bounded queues | no |
 //! | [`scan`] | one input → decoded → screened → [`scan::ScanResult`] | no |
 //! | [`cli`] | one file per subcommand | no |
 //!
@@ -39,9 +40,10 @@
 
 pub mod audio;
 pub mod error;
+pub mod features;
 pub mod metrics;
 pub mod model;
 pub mod policy;
-pub mod scan;
+pub mod pool;
 pub mod screen;
 pub mod speech;

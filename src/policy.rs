@@ -2,9 +2,15 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::screen::Evidence;
+use crate::{
+    model::{Llr, Thresholds},
+    screen::{Evidence, Segment},
+};
+
+/// Less speech than this is none: the gate may take a click for it.
+const LEAST_SPEECH_SECS: f64 = 0.2;
 
 /// What is said of a channel or a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -55,4 +61,204 @@ pub struct Verdict {
     pub reason: Option<Reason>,
     /// What it rests on.
     pub evidence: Evidence,
+}
+
+/// Thresholds under a name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Policy {
+    /// Goes into every result.
+    pub id: String,
+    /// Where decisions change.
+    pub thresholds: Thresholds,
+}
+
+/// A policy file: what it leaves out is the model's default.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PolicyFile {
+    id: String,
+    spoof_below: Option<f32>,
+    bona_fide_above: Option<f32>,
+    min_speech_secs: Option<f64>,
+    insert: Option<InsertFile>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct InsertFile {
+    spoof_below: Option<f32>,
+    drop_nats: Option<f32>,
+    min_windows: Option<usize>,
+}
+
+impl Policy {
+    /// The thresholds that the model was shipped with.
+    pub fn default_of(thresholds: &Thresholds) -> Self {
+        Self { id: "default".into(), thresholds: *thresholds }
+    }
+
+    /// Reads a policy file over the model's defaults.
+    ///
+    /// # Errors
+    /// Unknown keys and values out of range, with key, value and what was expected.
+    pub fn from_toml(text: &str, defaults: &Thresholds) -> Result<Self, String> {
+        let file: PolicyFile = toml::from_str(text).map_err(|e| e.to_string().trim().to_owned())?;
+        let mut thresholds = *defaults;
+        let insert = &mut thresholds.insert;
+        if let Some(given) = file.insert {
+            insert.spoof_below = given.spoof_below.unwrap_or(insert.spoof_below);
+            insert.drop_nats = given.drop_nats.unwrap_or(insert.drop_nats);
+            insert.min_windows = given.min_windows.unwrap_or(insert.min_windows);
+        }
+        thresholds.spoof_below = file.spoof_below.unwrap_or(thresholds.spoof_below);
+        thresholds.bona_fide_above = file.bona_fide_above.unwrap_or(thresholds.bona_fide_above);
+        thresholds.min_speech_secs = file.min_speech_secs.unwrap_or(thresholds.min_speech_secs);
+        match fault(&file.id, &thresholds) {
+            Some(message) => Err(message),
+            None => Ok(Self { id: file.id, thresholds }),
+        }
+    }
+
+    /// Applies the policy to one channel.
+    pub fn judge(&self, evidence: Evidence) -> Verdict {
+        let (decision, reason) = self.decide(&evidence);
+        Verdict { decision, reason, evidence }
+    }
+
+    fn decide(&self, evidence: &Evidence) -> (Decision, Option<Reason>) {
+        let thresholds = &self.thresholds;
+        let speech_secs = evidence.quality.speech_secs;
+        let inconclusive = |reason| (Decision::Inconclusive, Some(reason));
+        if speech_secs < LEAST_SPEECH_SECS {
+            return inconclusive(Reason::NoSpeech);
+        }
+        let Some(llr) = evidence.llr.filter(|_| speech_secs >= thresholds.min_speech_secs) else {
+            return inconclusive(Reason::TooShort);
+        };
+        if llr.0 < thresholds.spoof_below || self.insert(&evidence.segments).is_some() {
+            (Decision::Spoof, None)
+        } else if llr.0 >= thresholds.bona_fide_above {
+            (Decision::BonaFide, None)
+        } else {
+            inconclusive(Reason::Uncertain)
+        }
+    }
+
+    /// The first stretch of segments (indices, half-open) that stands out as a cloned insert: a run of judged
+    /// neighbours whose mean LLR is low in itself and far under the median of the rest of the channel.
+    pub fn insert(&self, segments: &[Segment]) -> Option<std::ops::Range<usize>> {
+        let rule = &self.thresholds.insert;
+        let llrs: Vec<Option<f32>> = segments.iter().map(|segment| segment.llr.map(|Llr(llr)| llr)).collect();
+        (0..(llrs.len() + 1).saturating_sub(rule.min_windows)).map(|start| start..start + rule.min_windows).find(
+            |run| {
+                let Some(inside) = llrs[run.clone()].iter().copied().collect::<Option<Vec<f32>>>() else {
+                    return false;
+                };
+                let mean = inside.iter().sum::<f32>() / inside.len() as f32;
+                let outside: Vec<f32> =
+                    llrs.iter().enumerate().filter(|(i, _)| !run.contains(i)).filter_map(|(_, llr)| *llr).collect();
+                mean < rule.spoof_below && median(outside).is_some_and(|rest| rest - mean >= rule.drop_nats)
+            },
+        )
+    }
+}
+
+fn median(mut values: Vec<f32>) -> Option<f32> {
+    values.sort_by(f32::total_cmp);
+    values.get(values.len() / 2).copied()
+}
+
+fn fault(id: &str, thresholds: &Thresholds) -> Option<String> {
+    let Thresholds { spoof_below, bona_fide_above, min_speech_secs, insert } = *thresholds;
+    let finite = spoof_below.is_finite() && bona_fide_above.is_finite() && insert.spoof_below.is_finite();
+    if id.is_empty() || id.len() > 64 {
+        Some(format!("id: {id:?} – must have 1-64 characters"))
+    } else if !finite || spoof_below > bona_fide_above {
+        Some(format!("spoof_below: {spoof_below} – must be a number not above bona_fide_above ({bona_fide_above})"))
+    } else if !(0.5..=3600.0).contains(&min_speech_secs) {
+        Some(format!("min_speech_secs: {min_speech_secs} – must be 0.5-3600"))
+    } else if !(1..=1000).contains(&insert.min_windows) {
+        Some(format!("insert.min_windows: {} – must be 1-1000", insert.min_windows))
+    } else if !(0.0..=1000.0).contains(&insert.drop_nats) {
+        Some(format!("insert.drop_nats: {} – must be 0-1000", insert.drop_nats))
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{model::Insert, speech::Quality};
+
+    const THRESHOLDS: Thresholds = Thresholds {
+        spoof_below: -1.0,
+        bona_fide_above: 0.5,
+        min_speech_secs: 2.0,
+        insert: Insert { spoof_below: -2.0, drop_nats: 3.0, min_windows: 2 },
+    };
+
+    fn evidence(llr: Option<f32>, speech_secs: f64, segments: &[Option<f32>]) -> Evidence {
+        let segment = |(i, llr): (usize, &Option<f32>)| Segment {
+            start_secs: 2.0 * i as f64,
+            end_secs: 2.0 * i as f64 + 4.0,
+            speech_secs: 4.0,
+            llr: llr.map(Llr),
+            why_not: None,
+        };
+        Evidence {
+            llr: llr.map(Llr),
+            segments: segments.iter().enumerate().map(segment).collect(),
+            duration_secs: 30.0,
+            quality: Quality { speech_secs, ..Quality::default() },
+        }
+    }
+
+    #[test]
+    fn decisions() {
+        let policy = Policy::default_of(&THRESHOLDS);
+        let calm = [Some(2.0); 8];
+        let mut insert = [Some(2.0); 8];
+        insert[3] = Some(-4.0);
+        let one_window = insert;
+        insert[4] = Some(-3.0);
+        for (llr, speech_secs, segments, decision, reason) in [
+            (None, 0.0, &[][..], Decision::Inconclusive, Some(Reason::NoSpeech)),
+            (None, 0.5, &[], Decision::Inconclusive, Some(Reason::TooShort)),
+            (Some(-9.0), 1.9, &[], Decision::Inconclusive, Some(Reason::TooShort)),
+            (Some(-1.01), 2.0, &[], Decision::Spoof, None),
+            (Some(-1.0), 2.0, &[], Decision::Inconclusive, Some(Reason::Uncertain)),
+            (Some(0.5), 2.0, &calm, Decision::BonaFide, None),
+            (Some(2.0), 20.0, &one_window, Decision::BonaFide, None),
+            (Some(2.0), 20.0, &insert, Decision::Spoof, None),
+            (
+                Some(0.0),
+                20.0,
+                &[Some(-2.5), Some(-2.5), Some(-1.0), Some(0.0)],
+                Decision::Inconclusive,
+                Some(Reason::Uncertain),
+            ),
+        ] {
+            let verdict = policy.judge(evidence(llr, speech_secs, segments));
+            assert_eq!((verdict.decision, verdict.reason), (decision, reason), "{llr:?} {speech_secs} {segments:?}");
+        }
+    }
+
+    #[test]
+    fn policy_files_override_defaults_and_refuse_nonsense() {
+        let policy =
+            Policy::from_toml("id = 'desk'\nspoof_below = -3.0\n[insert]\nmin_windows = 4", &THRESHOLDS).unwrap();
+        assert_eq!((policy.id.as_str(), policy.thresholds.spoof_below), ("desk", -3.0));
+        assert_eq!((policy.thresholds.insert.min_windows, policy.thresholds.insert.drop_nats), (4, 3.0));
+        for (text, word) in [
+            ("spoof_below = -3.0", "id"),
+            ("id = 'x'\nspoof_bellow = 1.0", "spoof_bellow"),
+            ("id = 'x'\nspoof_below = 9.0", "bona_fide_above"),
+            ("id = 'x'\nmin_speech_secs = 0.0", "0.5-3600"),
+            ("id = 'x'\n[insert]\nmin_windows = 0", "1-1000"),
+        ] {
+            let message = Policy::from_toml(text, &THRESHOLDS).unwrap_err();
+            assert!(message.contains(word), "{text}: {message}");
+        }
+    }
 }

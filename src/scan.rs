@@ -1,8 +1,26 @@
 //! One input from bytes to verdict: decode, screen every channel, apply the policy.
 
-use serde::Serialize;
+use std::{
+    fs::File,
+    io::{Read, Seek, SeekFrom},
+    path::Path,
+    sync::Arc,
+};
 
-use crate::policy::{Decision, Reason, Verdict};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::{
+    audio::Resampler,
+    decode::{DecodeError, Decoder, Limits, OpenOptions, PlanarBlock, RawSpec},
+    error::{Error, Result},
+    model::{BundleFiles, ModelBundle, embedded_files, hex},
+    policy::{Decision, Policy, Reason, Verdict},
+    screen::Screener,
+};
+
+/// Channels that differ by no more than one step of 16-bit audio are the same recording.
+const SAME_SAMPLE: f32 = 1.0 / 32_768.0;
 
 /// What is known of an input before any of it is judged.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -47,4 +65,254 @@ pub struct ScanResult {
     pub llr: Option<crate::model::Llr>,
     /// In channel order.
     pub channels: Vec<ChannelResult>,
+}
+
+/// Everything that judges inputs: shared by threads, immutable.
+pub struct Engine {
+    /// The countermeasure.
+    pub model: Arc<ModelBundle>,
+    /// What turns evidence into decisions.
+    pub policy: Policy,
+    /// What an input may cost.
+    pub limits: Limits,
+}
+
+/// Reads a bundle directory, or the embedded bundle where `dir` is `None`, and verifies it.
+///
+/// # Errors
+/// [`Error::Io`] for an unreadable directory, [`Error::Config`] for a refused bundle.
+pub fn load_model(dir: Option<&Path>) -> Result<ModelBundle> {
+    let files = dir.map_or_else(|| Ok(embedded_files()), read_bundle)?;
+    let place = dir.map_or_else(|| "embedded".to_owned(), |dir| dir.display().to_string());
+    ModelBundle::load(&files).map_err(|e| Error::Config(format!("{place}: {e}")))
+}
+
+fn read_bundle(dir: &Path) -> Result<BundleFiles> {
+    let mut files = BundleFiles::new();
+    for entry in std::fs::read_dir(dir).map_err(|e| Error::io(dir.display(), e))? {
+        let path = entry.map_err(|e| Error::io(dir.display(), e))?.path();
+        let size = path.metadata().map_err(|e| Error::io(path.display(), e))?;
+        let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|_| size.is_file()) else { continue };
+        if size.len() > crate::model::MAX_BUNDLE_FILE_BYTES {
+            return Err(Error::Config(format!("{}: larger than any bundle file may be", path.display())));
+        }
+        let bytes = std::fs::read(&path).map_err(|e| Error::io(path.display(), e))?;
+        files.insert(name.to_owned(), bytes.into());
+    }
+    Ok(files)
+}
+
+impl Engine {
+    /// Scans the file at `path`, shown under that name.
+    ///
+    /// # Errors
+    /// Only what is not the media's doing: unreadable file, network failure.
+    pub fn scan_path(&self, path: &Path, raw: Option<RawSpec>) -> Result<ScanResult> {
+        let shown = path.display().to_string();
+        let file = File::open(path).map_err(|e| Error::io(&shown, e))?;
+        if file.metadata().map_err(|e| Error::io(&shown, e))?.is_dir() {
+            return Err(Error::Usage(format!("{shown}: is a directory")));
+        }
+        let extension = path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
+        self.scan_file(file, shown, &OpenOptions { raw, extension })
+    }
+
+    /// Scans a stream that cannot seek, such as standard input, by way of an unnamed temporary file.
+    ///
+    /// # Errors
+    /// As [`Engine::scan_path`], and where the temporary file cannot be written.
+    pub fn scan_stream(&self, stream: impl Read, shown: &str, raw: Option<RawSpec>) -> Result<ScanResult> {
+        let mut spool = tempfile::tempfile().map_err(|e| Error::io("temporary file", e))?;
+        // One byte more than allowed, so that the decoder sees the limit passed.
+        let most = self.limits.max_bytes.saturating_add(1);
+        std::io::copy(&mut stream.take(most), &mut spool).map_err(|e| Error::io(shown, e))?;
+        self.scan_file(spool, shown.to_owned(), &OpenOptions { raw, extension: None })
+    }
+
+    fn scan_file(&self, mut file: File, shown: String, options: &OpenOptions) -> Result<ScanResult> {
+        let sha256 = sha256_of(&mut file).map_err(|e| Error::io(&shown, e))?;
+        let mut input = InputInfo {
+            path: shown,
+            sha256,
+            container: None,
+            codec: None,
+            sample_rate_hz: None,
+            channels: None,
+            duration_secs: None,
+        };
+        let mut leaders = None;
+        loop {
+            let outcome = self.screen_once(&mut file, options, &mut input, leaders.take())?;
+            match outcome {
+                Pass::Diverged(found) => leaders = Some(found),
+                Pass::Done { channels, stopped } => return Ok(result(input, channels, stopped)),
+            }
+        }
+    }
+
+    /// One run through the file. `leaders[c]` is the channel whose verdict stands for channel `c`.
+    fn screen_once(
+        &self,
+        file: &mut File,
+        options: &OpenOptions,
+        input: &mut InputInfo,
+        leaders: Option<Vec<usize>>,
+    ) -> Result<Pass> {
+        file.seek(SeekFrom::Start(0)).map_err(|e| Error::io(&input.path, e))?;
+        let source = file.try_clone().map_err(|e| Error::io(&input.path, e))?;
+        let mut decoder = match Decoder::open(Box::new(source), options, &self.limits) {
+            Ok(decoder) => decoder,
+            Err(e) => return Stop::of(e, input).map(|stop| Pass::Done { channels: Vec::new(), stopped: Some(stop) }),
+        };
+        let info = decoder.info().clone();
+        let count = usize::from(info.channels);
+        let leaders = leaders.unwrap_or_else(|| vec![0; count]);
+        let mut lanes = (0..count)
+            .map(|channel| if leaders[channel] == channel { self.lane(info.sample_rate_hz).map(Some) } else { Ok(None) })
+            .collect::<Result<Vec<_>>>()?;
+        input.describe(&info);
+        let stopped = loop {
+            let block = match decoder.next_block() {
+                Ok(Some(block)) => block,
+                Ok(None) => break None,
+                Err(e) => break Some(Stop::of(e, input)?),
+            };
+            if let Some(better) = diverged(block, &leaders) {
+                return Ok(Pass::Diverged(better));
+            }
+            for (channel, lane) in lanes.iter_mut().enumerate() {
+                if let Some(lane) = lane {
+                    lane.push(block.channel(channel))?;
+                }
+            }
+        };
+        self.finish(lanes, stopped, input)
+    }
+
+    fn lane(&self, sample_rate_hz: u32) -> Result<Lane> {
+        let resampler = Resampler::new(sample_rate_hz).map_err(|e| Error::Fault(e.to_string()))?;
+        Ok(Lane { resampler, screener: Screener::new(Arc::clone(&self.model)), at_16k: Vec::new() })
+    }
+
+    fn finish(&self, lanes: Vec<Option<Lane>>, stopped: Option<Stop>, input: &mut InputInfo) -> Result<Pass> {
+        let mut channels = Vec::new();
+        for (channel, lane) in lanes.into_iter().enumerate() {
+            let Some(lane) = lane else { continue };
+            let verdict = self.policy.judge(lane.finish()?);
+            let longest = input.duration_secs.unwrap_or(0.0).max(verdict.evidence.duration_secs);
+            input.duration_secs = Some(longest);
+            channels.push(ChannelResult { channel: channel as u16, verdict });
+        }
+        Ok(Pass::Done { channels, stopped })
+    }
+}
+
+/// One channel on its way through.
+struct Lane {
+    resampler: Resampler,
+    screener: Screener,
+    at_16k: Vec<f32>,
+}
+
+impl Lane {
+    fn push(&mut self, samples: &[f32]) -> Result<()> {
+        self.at_16k.clear();
+        self.resampler.push(samples, &mut self.at_16k);
+        self.screener.push(&self.at_16k).map_err(|e| Error::Fault(e.to_string()))
+    }
+
+    fn finish(mut self) -> Result<crate::screen::Evidence> {
+        self.at_16k.clear();
+        self.resampler.finish(&mut self.at_16k);
+        self.screener.push(&self.at_16k).map_err(|e| Error::Fault(e.to_string()))?;
+        self.screener.finish().map_err(|e| Error::Fault(e.to_string()))
+    }
+}
+
+/// How a run through a file ended.
+enum Pass {
+    /// Channels that began alike turned out to differ: run again with these leaders.
+    Diverged(Vec<usize>),
+    /// Finished, or stopped early.
+    Done { channels: Vec<ChannelResult>, stopped: Option<Stop> },
+}
+
+/// Why a file was not judged to its end.
+struct Stop {
+    reason: Reason,
+    detail: String,
+}
+
+impl Stop {
+    /// The media's errors become results; the system's stay errors.
+    fn of(error: DecodeError, input: &mut InputInfo) -> Result<Self> {
+        match error {
+            DecodeError::Undecodable { container, codec, detail } => {
+                input.container = input.container.take().or(container);
+                input.codec = input.codec.take().or(codec);
+                Ok(Self { reason: Reason::Undecodable, detail })
+            }
+            DecodeError::Limit { which, detail } => {
+                Ok(Self { reason: Reason::LimitReached, detail: format!("{which}: {detail}") })
+            }
+            DecodeError::Io(e) => Err(Error::io(&input.path, e)),
+        }
+    }
+}
+
+impl InputInfo {
+    fn describe(&mut self, info: &crate::decode::StreamInfo) {
+        self.container = Some(info.container.clone());
+        self.codec = Some(info.codec.clone());
+        self.sample_rate_hz = Some(info.sample_rate_hz);
+        self.channels = Some(info.channels);
+    }
+}
+
+fn sha256_of(file: &mut File) -> std::io::Result<String> {
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hex(&hasher.finalize())),
+            n => hasher.update(&buffer[..n]),
+        }
+    }
+}
+
+/// New leaders, where a channel of `block` differs from its leader. Only ever splits groups, so it ends.
+fn diverged(block: &PlanarBlock, leaders: &[usize]) -> Option<Vec<usize>> {
+    let same = |a: usize, b: usize| {
+        let pairs = block.channel(a).iter().zip(block.channel(b));
+        pairs.into_iter().all(|(x, y)| (x - y).abs() <= SAME_SAMPLE || x.to_bits() == y.to_bits())
+    };
+    if (0..leaders.len()).all(|channel| leaders[channel] == channel || same(channel, leaders[channel])) {
+        return None;
+    }
+    let regroup = |channel: usize| {
+        let alike = |other: &usize| leaders[*other] == leaders[channel] && same(*other, channel);
+        (0..channel).find(alike).unwrap_or(channel)
+    };
+    Some((0..leaders.len()).map(regroup).collect())
+}
+
+/// A file's answer is its worst channel's: spoof before inconclusive before bona fide, then the lowest LLR.
+fn result(input: InputInfo, channels: Vec<ChannelResult>, stopped: Option<Stop>) -> ScanResult {
+    let rank = |decision: Decision| match decision {
+        Decision::Spoof => 0,
+        Decision::Inconclusive => 1,
+        Decision::BonaFide => 2,
+    };
+    let worst = channels.iter().map(|channel| &channel.verdict).min_by(|a, b| {
+        let llr = |verdict: &Verdict| verdict.evidence.llr.map_or(f32::INFINITY, |llr| llr.0);
+        rank(a.decision).cmp(&rank(b.decision)).then(llr(a).total_cmp(&llr(b)))
+    });
+    let mut decision = worst.map_or(Decision::Inconclusive, |verdict| verdict.decision);
+    let mut reason = worst.and_then(|verdict| verdict.reason);
+    let llr = worst.and_then(|verdict| verdict.evidence.llr);
+    // What was heard before the stop may convict, but cannot acquit the rest.
+    if let Some(stop) = stopped.as_ref().filter(|_| decision != Decision::Spoof) {
+        (decision, reason) = (Decision::Inconclusive, Some(stop.reason));
+    }
+    ScanResult { input, decision, reason, detail: stopped.map(|stop| stop.detail), llr, channels }
 }

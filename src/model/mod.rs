@@ -1,4 +1,24 @@
-//! The countermeasure: a bundle of network, calibration and thresholds, loaded from bytes and verified before use.
+//! The countermeasure: a bundle of networks, calibration and thresholds, loaded from bytes and verified before use.
+//!
+//! Flow: [`BundleFiles`] (bytes by file name) → [`ModelBundle::load`]: hashes, [`crate::features::FeatureSpec`],
+//! shapes, golden self-test → [`ModelBundle::encode`] on each 4 s chunk → [`BlockStats`] over speech frames →
+//! [`ModelBundle::score`] → [`ModelBundle::llr`]. Encode once, pool often: overlapping windows cost only the head.
+
+mod bundle;
+mod calibration;
+mod embedded;
+mod golden;
+mod manifest;
+mod network;
+mod pool;
+
+pub use bundle::{BundleFiles, MAX_BUNDLE_FILE_BYTES, ModelBundle, ModelError};
+pub use calibration::{Calibration, Knot};
+pub use embedded::embedded_files;
+pub use manifest::{Insert, Manifest, Network as NetworkShape, Thresholds};
+pub use pool::BlockStats;
+
+use sha2::{Digest, Sha256};
 
 /// Raw output of the countermeasure: higher favours bona fide, no fixed unit. Never compare it with an [`Llr`].
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
@@ -7,3 +27,13 @@ pub struct CmScore(pub f32);
 /// Calibrated natural-log likelihood ratio; > 0 favours bona fide.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 pub struct Llr(pub f32);
+
+/// SHA-256 of `bytes`, lower-case hexadecimal.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+/// Lower-case hexadecimal of `bytes`.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

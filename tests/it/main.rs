@@ -1,3 +1,5 @@
-//! Integration tests, one binary.
+//! Tests at the program's edges, in one binary.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod architecture;
 mod metrics;

@@ -1,0 +1,131 @@
+//! From a bundle's bytes to a countermeasure that may be used.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use super::{BlockStats, CmScore, Llr, Manifest, golden, network::Plan, pool::BLOCK_EMBEDDING_FRAMES, sha256_hex};
+use crate::features::{CHUNK_FRAMES, FeatureSpec, MEL_BANDS};
+
+/// The bytes of a bundle by file name.
+pub type BundleFiles = BTreeMap<String, Cow<'static, [u8]>>;
+
+/// Largest bundle file that is looked at, in bytes.
+pub const MAX_BUNDLE_FILE_BYTES: u64 = 64 << 20;
+
+/// Why a bundle was refused. The message names file or key, and what was expected.
+#[derive(Debug, thiserror::Error)]
+#[error("model bundle: {0}")]
+pub struct ModelError(pub(super) String);
+
+/// A verified countermeasure, shared by all streams; immutable.
+pub struct ModelBundle {
+    manifest: Manifest,
+    sha256: String,
+    encoder: Plan,
+    head: Plan,
+}
+
+impl ModelBundle {
+    /// Verifies `files` (hashes, features, shapes, golden self-test) and prepares the networks.
+    ///
+    /// # Errors
+    /// The first thing that is wrong; nothing of a refused bundle is used.
+    pub fn load(files: &BundleFiles) -> Result<Self, ModelError> {
+        let manifest_bytes = file(files, "manifest.toml")?;
+        let manifest = parse_manifest(manifest_bytes)?;
+        verify_hashes(&manifest, files)?;
+        verify_manifest(&manifest)?;
+        let shape = &manifest.network;
+        let plan = |name: &str, input: &[usize], output: &[usize]| {
+            Plan::load(file(files, name)?, input, output).map_err(|e| ModelError(format!("{name}: {e}")))
+        };
+        let embeddings = [1, shape.embedding_frames, shape.embedding_dims];
+        let encoder = plan("encoder.onnx", &[1, CHUNK_FRAMES, MEL_BANDS], &embeddings)?;
+        let head = plan("head.onnx", &[1, 3 * shape.embedding_dims], &[1, 1])?;
+        let bundle = Self { sha256: sha256_hex(manifest_bytes), manifest, encoder, head };
+        golden::self_test(&bundle, file(files, "golden.wav")?, file(files, "golden.json")?)?;
+        Ok(bundle)
+    }
+
+    /// What the bundle says of itself.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// SHA-256 of the manifest, which holds those of all other files.
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    /// Embeds one chunk: `log_mel` `[CHUNK_FRAMES × MEL_BANDS]` → `out` `[embedding_frames × embedding_dims]`, row-major.
+    ///
+    /// # Errors
+    /// The network failed or gave values that are not finite: our fault, or a broken bundle.
+    pub fn encode(&self, log_mel: &[f32], out: &mut Vec<f32>) -> Result<(), ModelError> {
+        self.encoder.run(log_mel, out).map_err(|e| ModelError(format!("encoder.onnx: {e}")))
+    }
+
+    /// Raw score of a span of speech.
+    ///
+    /// # Errors
+    /// As [`ModelBundle::encode`].
+    pub fn score(&self, stats: &BlockStats) -> Result<CmScore, ModelError> {
+        let (mut input, mut output) = (Vec::new(), Vec::new());
+        stats.write(self.manifest.network.std_floor, &mut input);
+        self.head.run(&input, &mut output).map_err(|e| ModelError(format!("head.onnx: {e}")))?;
+        output.first().map(|score| CmScore(*score)).ok_or_else(|| ModelError("head.onnx: no output".into()))
+    }
+
+    /// Calibrated LLR of a score; see [`super::Calibration::llr`].
+    pub fn llr(&self, score: CmScore, bandwidth_hz: Option<u32>, speech_secs: f64) -> Llr {
+        self.manifest.calibration.llr(score, bandwidth_hz, speech_secs)
+    }
+}
+
+fn file<'a>(files: &'a BundleFiles, name: &str) -> Result<&'a [u8], ModelError> {
+    files.get(name).map(AsRef::as_ref).ok_or_else(|| ModelError(format!("{name}: missing")))
+}
+
+fn parse_manifest(bytes: &[u8]) -> Result<Manifest, ModelError> {
+    let text = std::str::from_utf8(bytes).map_err(|_| ModelError("manifest.toml: not UTF-8".into()))?;
+    toml::from_str(text).map_err(|e| ModelError(format!("manifest.toml: {}", e.to_string().trim())))
+}
+
+fn verify_hashes(manifest: &Manifest, files: &BundleFiles) -> Result<(), ModelError> {
+    for name in ["encoder.onnx", "head.onnx", "golden.wav", "golden.json"] {
+        if !manifest.files.contains_key(name) {
+            return Err(ModelError(format!("manifest.toml: files.\"{name}\": missing, expected its SHA-256")));
+        }
+    }
+    for (name, expected) in &manifest.files {
+        let found = sha256_hex(file(files, name)?);
+        if found != *expected {
+            return Err(ModelError(format!("{name}: SHA-256 is {found}, the manifest says {expected}")));
+        }
+    }
+    Ok(())
+}
+
+fn verify_manifest(manifest: &Manifest) -> Result<(), ModelError> {
+    let own = FeatureSpec::of_this_program();
+    own.require(&manifest.features).map_err(|e| ModelError(e.to_string()))?;
+    let shape = &manifest.network;
+    let thresholds = &manifest.thresholds;
+    let checks = [
+        (manifest.features_sha256 == own.hash(), format!("features_sha256: expected {}", own.hash())),
+        (shape.chunk_frames == CHUNK_FRAMES, format!("network.chunk_frames: expected {CHUNK_FRAMES}")),
+        (
+            shape.embedding_frames == CHUNK_FRAMES / 2 && shape.embedding_frames.is_multiple_of(BLOCK_EMBEDDING_FRAMES),
+            format!("network.embedding_frames: expected {}", CHUNK_FRAMES / 2),
+        ),
+        ((1..=8192).contains(&shape.embedding_dims), "network.embedding_dims: expected 1-8192".into()),
+        (shape.std_floor > 0.0 && shape.std_floor.is_finite(), "network.std_floor: expected more than 0".into()),
+        (
+            thresholds.spoof_below <= thresholds.bona_fide_above,
+            "thresholds.spoof_below: expected at most thresholds.bona_fide_above".into(),
+        ),
+    ];
+    if let Some((_, message)) = checks.into_iter().find(|(good, _)| !good) {
+        return Err(ModelError(format!("manifest.toml: {message}")));
+    }
+    manifest.calibration.fault().map_or(Ok(()), |fault| Err(ModelError(format!("manifest.toml: {fault}"))))
+}

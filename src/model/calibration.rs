@@ -1,0 +1,93 @@
+//! Calibration: raw score to log-likelihood ratio, by bandwidth and by how much speech the score rests on.
+
+use serde::{Deserialize, Serialize};
+
+use super::{CmScore, Llr};
+
+/// Affine maps fitted by cross-validation over sources; see the bundle's card.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calibration {
+    /// Channels whose measured bandwidth is below this are telephone band.
+    pub split_hz: u32,
+    /// Full-band map, by rising seconds of speech; never empty.
+    pub full: Vec<Knot>,
+    /// Telephone-band map, likewise.
+    pub telephone: Vec<Knot>,
+}
+
+/// LLR = `scale`·score + `offset` at this much speech.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Knot {
+    /// Seconds of speech.
+    pub speech_secs: f64,
+    /// Nats per unit of score.
+    pub scale: f64,
+    /// Nats.
+    pub offset: f64,
+}
+
+impl Calibration {
+    /// The LLR of `score` that rests on `speech_secs` of speech in a channel of `bandwidth_hz`
+    /// (`None`: not measured, taken as telephone band, the more careful map).
+    pub fn llr(&self, score: CmScore, bandwidth_hz: Option<u32>, speech_secs: f64) -> Llr {
+        let full_band = bandwidth_hz.is_some_and(|hz| hz >= self.split_hz);
+        let (scale, offset) = interpolate(if full_band { &self.full } else { &self.telephone }, speech_secs);
+        Llr((scale * f64::from(score.0) + offset) as f32)
+    }
+
+    /// What is wrong with the tables, if anything: knots must exist, rise in time, and have finite, positive scales.
+    pub(super) fn fault(&self) -> Option<String> {
+        [("calibration.full", &self.full), ("calibration.telephone", &self.telephone)].into_iter().find_map(
+            |(name, knots)| {
+                let rising = knots.windows(2).all(|pair| pair[0].speech_secs < pair[1].speech_secs);
+                let sound =
+                    |k: &Knot| k.speech_secs > 0.0 && k.scale > 0.0 && k.scale.is_finite() && k.offset.is_finite();
+                let good = !knots.is_empty() && rising && knots.iter().all(sound);
+                (!good).then(|| format!("{name}: expected at least one knot, rising speech_secs, scale > 0"))
+            },
+        )
+    }
+}
+
+/// Scale and offset at `speech_secs`: linear in ln(seconds) between knots, constant outside.
+fn interpolate(knots: &[Knot], speech_secs: f64) -> (f64, f64) {
+    let after = knots.iter().position(|knot| knot.speech_secs >= speech_secs).unwrap_or(knots.len());
+    match (after.checked_sub(1).and_then(|i| knots.get(i)), knots.get(after)) {
+        (Some(a), Some(b)) => {
+            let t = (speech_secs / a.speech_secs).ln() / (b.speech_secs / a.speech_secs).ln();
+            (a.scale + t * (b.scale - a.scale), a.offset + t * (b.offset - a.offset))
+        }
+        (Some(only), None) | (None, Some(only)) => (only.scale, only.offset),
+        (None, None) => (1.0, 0.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn knot(speech_secs: f64, scale: f64, offset: f64) -> Knot {
+        Knot { speech_secs, scale, offset }
+    }
+
+    #[test]
+    fn maps_by_bandwidth_and_interpolates_in_log_time() {
+        let full = vec![knot(2.0, 1.0, 0.0), knot(8.0, 3.0, -1.0)];
+        let table = Calibration { split_hz: 4600, full, telephone: vec![knot(4.0, 0.5, 0.25)] };
+        let llr = |hz, secs| table.llr(CmScore(2.0), hz, secs).0;
+        for (hz, secs, expected) in [
+            (Some(8000), 0.5, 2.0),
+            (Some(8000), 2.0, 2.0),
+            (Some(8000), 4.0, 3.5),
+            (Some(4600), 60.0, 5.0),
+            (Some(4599), 9.0, 1.25),
+            (None, 9.0, 1.25),
+        ] {
+            assert!((llr(hz, secs) - expected).abs() < 1e-6, "{hz:?} Hz, {secs} s: {}", llr(hz, secs));
+        }
+        assert!(table.fault().is_none());
+        assert!(Calibration { full: vec![knot(4.0, 1.0, 0.0), knot(2.0, 1.0, 0.0)], ..table }.fault().is_some());
+    }
+}

@@ -1,0 +1,94 @@
+//! Front of the screener, also used alone to export training features: samples → gated chunks of features.
+
+use crate::{
+    audio::{LevelMeter, SAMPLE_RATE_HZ},
+    features::{CHUNK_FRAMES, FrontEnd, MEL_BANDS, POWER_BINS},
+    speech::{FrameClass, Quality, SpeechGate},
+};
+
+/// One chunk of the fixed grid: at most [`CHUNK_FRAMES`] frames, fewer only at the end of the channel.
+pub struct GatedChunk<'a> {
+    /// `[frames × MEL_BANDS]`, row-major.
+    pub log_mel: &'a [f32],
+    /// `[frames]`.
+    pub classes: &'a [FrameClass],
+}
+
+/// Frames, transforms and gates one channel.
+pub struct SpeechFront {
+    front: FrontEnd,
+    gate: SpeechGate,
+    level: LevelMeter,
+    power: Vec<f32>,
+    log_mel: Vec<f32>,
+    classes: Vec<FrameClass>,
+    samples: u64,
+}
+
+impl Default for SpeechFront {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl SpeechFront {
+    /// A front at the start of a channel.
+    pub fn new() -> Self {
+        Self {
+            front: FrontEnd::new(),
+            gate: SpeechGate::new(),
+            level: LevelMeter::new(),
+            power: Vec::with_capacity(CHUNK_FRAMES * POWER_BINS),
+            log_mel: Vec::with_capacity(CHUNK_FRAMES * MEL_BANDS),
+            classes: Vec::with_capacity(CHUNK_FRAMES),
+            samples: 0,
+        }
+    }
+
+    /// Takes 16 kHz samples; calls `sink` for each chunk that they complete and stops at its first error.
+    ///
+    /// # Errors
+    /// Whatever `sink` returns.
+    pub fn push<E>(&mut self, samples: &[f32], mut sink: impl FnMut(GatedChunk<'_>) -> Result<(), E>) -> Result<(), E> {
+        self.level.push(samples);
+        self.samples += samples.len() as u64;
+        let Self { front, gate, power, log_mel, classes, .. } = self;
+        let mut outcome = Ok(());
+        front.push(samples, |frame| {
+            power.extend_from_slice(frame.power);
+            log_mel.extend_from_slice(frame.log_mel);
+            if outcome.is_ok() && log_mel.len() == CHUNK_FRAMES * MEL_BANDS {
+                gate.classify(power, classes);
+                outcome = sink(GatedChunk { log_mel, classes });
+                power.clear();
+                log_mel.clear();
+            }
+        });
+        outcome
+    }
+
+    /// Hands the incomplete last chunk to `sink`, if it has any frame.
+    ///
+    /// # Errors
+    /// Whatever `sink` returns.
+    pub fn finish<E>(&mut self, mut sink: impl FnMut(GatedChunk<'_>) -> Result<(), E>) -> Result<(), E> {
+        if self.log_mel.is_empty() {
+            return Ok(());
+        }
+        self.gate.classify(&self.power, &mut self.classes);
+        let outcome = sink(GatedChunk { log_mel: &self.log_mel, classes: &self.classes });
+        self.power.clear();
+        self.log_mel.clear();
+        outcome
+    }
+
+    /// Quality of all chunks gated so far.
+    pub fn quality(&self) -> Quality {
+        Quality { clipping_ratio: self.level.clipping_ratio(), ..self.gate.quality() }
+    }
+
+    /// Length of what was pushed.
+    pub fn duration_secs(&self) -> f64 {
+        self.samples as f64 / f64::from(SAMPLE_RATE_HZ)
+    }
+}

@@ -1,0 +1,115 @@
+//! The screener: 16 kHz samples in, [`Evidence`] out. Files, batches, live calls and training all use this one path.
+//!
+//! Flow: [`SpeechFront`] frames, transforms and gates the samples on a fixed grid of 4 s chunks → the encoder runs once
+//! on each chunk that holds speech → one-second blocks of statistics → a score for every 4 s window, every 2 s → LLRs.
+//! The grid starts at the first sample, so no split of the samples into pushes can change a bit of the result.
+
+mod front;
+mod windows;
+
+use std::sync::Arc;
+
+pub use front::{GatedChunk, SpeechFront};
+
+use crate::{
+    features::{CHUNK_FRAMES, FEATURE_FLOOR, MEL_BANDS},
+    model::{Llr, ModelBundle, ModelError},
+    speech::{FrameClass, Quality},
+};
+use windows::Windows;
+
+/// A stretch of one channel that was looked at as a whole.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Segment {
+    /// Start, seconds from the first sample.
+    pub start_secs: f64,
+    /// End, seconds from the first sample.
+    pub end_secs: f64,
+    /// Seconds of speech inside.
+    pub speech_secs: f64,
+    /// Calibrated log-likelihood ratio; `None` where too little of it is speech.
+    pub llr: Option<Llr>,
+    /// What filled the segment where it was not judged.
+    pub why_not: Option<FrameClass>,
+}
+
+/// Everything the policy needs about one channel.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evidence {
+    /// LLR of the whole channel; `None` where no segment could be judged.
+    pub llr: Option<Llr>,
+    /// In time order, 4 s long (the last may be shorter), every 2 s.
+    pub segments: Vec<Segment>,
+    /// Length of the channel.
+    pub duration_secs: f64,
+    /// Seconds of speech, SNR, bandwidth, clipping.
+    pub quality: Quality,
+}
+
+/// Screens one channel. Its memory does not grow with the stream, apart from one window score per two seconds.
+pub struct Screener {
+    front: SpeechFront,
+    encoder: Encoder,
+}
+
+/// What stands behind the front: encoder, pooled windows and their scratch.
+struct Encoder {
+    model: Arc<ModelBundle>,
+    windows: Windows,
+    log_mel: Vec<f32>,
+    embeddings: Vec<f32>,
+}
+
+impl Screener {
+    /// A screener at the start of a channel.
+    pub fn new(model: Arc<ModelBundle>) -> Self {
+        let windows = Windows::new(model.manifest().network.embedding_dims);
+        let encoder = Encoder { model, windows, log_mel: Vec::new(), embeddings: Vec::new() };
+        Self { front: SpeechFront::new(), encoder }
+    }
+
+    /// Takes any number of 16 kHz samples in -1..1.
+    ///
+    /// # Errors
+    /// The network failed: our fault or a broken bundle, never the audio's.
+    pub fn push(&mut self, samples: &[f32]) -> Result<(), ModelError> {
+        let encoder = &mut self.encoder;
+        self.front.push(samples, |chunk| encoder.take(&chunk))
+    }
+
+    /// Ends the channel and says what was found.
+    ///
+    /// # Errors
+    /// As [`Screener::push`].
+    pub fn finish(mut self) -> Result<Evidence, ModelError> {
+        let encoder = &mut self.encoder;
+        self.front.finish(|chunk| encoder.take(&chunk))?;
+        encoder.windows.finish(&encoder.model)?;
+        Ok(self.evidence())
+    }
+
+    /// What is known so far: windows that are complete.
+    pub fn evidence(&self) -> Evidence {
+        let quality = self.front.quality();
+        let duration_secs = self.front.duration_secs();
+        let windows = &self.encoder.windows;
+        let model = &self.encoder.model;
+        let segments = windows.segments(model, quality.bandwidth_hz, duration_secs);
+        let llr = windows.mean_score().map(|score| model.llr(score, quality.bandwidth_hz, quality.speech_secs));
+        Evidence { llr, segments, duration_secs, quality }
+    }
+}
+
+impl Encoder {
+    fn take(&mut self, chunk: &GatedChunk<'_>) -> Result<(), ModelError> {
+        if chunk.classes.contains(&FrameClass::Speech) {
+            self.log_mel.clear();
+            self.log_mel.extend_from_slice(chunk.log_mel);
+            self.log_mel.resize(CHUNK_FRAMES * MEL_BANDS, FEATURE_FLOOR);
+            self.model.encode(&self.log_mel, &mut self.embeddings)?;
+        } else {
+            self.embeddings.clear();
+        }
+        self.windows.take(&self.model, &self.embeddings, chunk.classes)
+    }
+}

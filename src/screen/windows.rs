@@ -1,0 +1,131 @@
+//! Windows of a channel: one-second blocks of embedding statistics, pooled into a score for 4 s every 2 s.
+
+use std::collections::VecDeque;
+
+use super::Segment;
+use crate::{
+    features::FRAMES_PER_SEC,
+    model::{BlockStats, CmScore, ModelBundle, ModelError},
+    speech::FrameClass,
+};
+
+/// Blocks (seconds) in a window.
+const WINDOW_BLOCKS: usize = 4;
+/// Blocks (seconds) from one window to the next.
+const HOP_BLOCKS: usize = 2;
+/// Embedding frames in a block.
+const BLOCK_EMBEDDINGS: usize = FRAMES_PER_SEC / 2;
+/// A window with less speech than this is not judged by itself.
+const MIN_WINDOW_SPEECH_SECS: f64 = 0.8;
+/// Classes other than speech, in order of preference where two fill a window alike.
+const WHY_NOT: [FrameClass; 4] = [FrameClass::Music, FrameClass::Noise, FrameClass::Tone, FrameClass::Silence];
+
+/// The windows of one channel, scored as soon as they are complete.
+pub(super) struct Windows {
+    dims: usize,
+    /// The newest blocks, at most [`WINDOW_BLOCKS`].
+    blocks: VecDeque<Block>,
+    /// Blocks seen in all.
+    total_blocks: usize,
+    scored: Vec<Window>,
+}
+
+struct Block {
+    stats: BlockStats,
+    classes: Vec<FrameClass>,
+}
+
+struct Window {
+    start_block: usize,
+    speech_secs: f64,
+    score: Option<CmScore>,
+    why_not: Option<FrameClass>,
+}
+
+impl Windows {
+    pub(super) fn new(dims: usize) -> Self {
+        Self { dims, blocks: VecDeque::with_capacity(WINDOW_BLOCKS + 1), total_blocks: 0, scored: Vec::new() }
+    }
+
+    /// Adds one chunk: `embeddings` `[frames × dims]`, or empty where nothing in it is speech; `classes` per 10 ms frame.
+    pub(super) fn take(
+        &mut self,
+        model: &ModelBundle,
+        embeddings: &[f32],
+        classes: &[FrameClass],
+    ) -> Result<(), ModelError> {
+        let is_speech = |class: Option<&FrameClass>| class == Some(&FrameClass::Speech);
+        let speech: Vec<bool> = (0..classes.len().div_ceil(2))
+            .map(|j| !embeddings.is_empty() && (is_speech(classes.get(2 * j)) || is_speech(classes.get(2 * j + 1))))
+            .collect();
+        for (block, classes) in classes.chunks(FRAMES_PER_SEC).enumerate() {
+            let range = block * BLOCK_EMBEDDINGS..(block + 1) * BLOCK_EMBEDDINGS;
+            let stats = BlockStats::of(embeddings, self.dims, &speech, range);
+            self.push_block(model, Block { stats, classes: classes.to_vec() })?;
+        }
+        Ok(())
+    }
+
+    fn push_block(&mut self, model: &ModelBundle, block: Block) -> Result<(), ModelError> {
+        self.blocks.push_back(block);
+        self.total_blocks += 1;
+        if self.blocks.len() > WINDOW_BLOCKS {
+            self.blocks.pop_front();
+        }
+        let due = self.next_start() + WINDOW_BLOCKS;
+        if self.total_blocks == due { self.score_window(model) } else { Ok(()) }
+    }
+
+    /// Scores what the last full window left over.
+    pub(super) fn finish(&mut self, model: &ModelBundle) -> Result<(), ModelError> {
+        let covered = self.scored.last().map_or(0, |window| window.start_block + WINDOW_BLOCKS);
+        if self.total_blocks > covered { self.score_window(model) } else { Ok(()) }
+    }
+
+    fn next_start(&self) -> usize {
+        self.scored.len() * HOP_BLOCKS
+    }
+
+    fn score_window(&mut self, model: &ModelBundle) -> Result<(), ModelError> {
+        let start_block = self.next_start();
+        let first_kept = self.total_blocks - self.blocks.len();
+        let members = self.blocks.iter().skip(start_block - first_kept);
+        let mut stats = BlockStats::empty(self.dims);
+        let mut tally = [0_usize; WHY_NOT.len()];
+        let mut speech_frames = 0;
+        for block in members {
+            stats.merge(&block.stats);
+            speech_frames += block.classes.iter().filter(|class| **class == FrameClass::Speech).count();
+            for (count, class) in tally.iter_mut().zip(&WHY_NOT) {
+                *count += block.classes.iter().filter(|found| *found == class).count();
+            }
+        }
+        let speech_secs = speech_frames as f64 / FRAMES_PER_SEC as f64;
+        let judged = speech_secs >= MIN_WINDOW_SPEECH_SECS;
+        let score = if judged { Some(model.score(&stats)?) } else { None };
+        let most = tally.iter().copied().max().unwrap_or(0);
+        let why_not = WHY_NOT.into_iter().zip(tally).find(|(_, count)| *count == most).map(|(class, _)| class);
+        let why_not = if judged { None } else { why_not };
+        self.scored.push(Window { start_block, speech_secs, score, why_not });
+        Ok(())
+    }
+
+    /// Mean score of the judged windows, weighted by their speech.
+    pub(super) fn mean_score(&self) -> Option<CmScore> {
+        let judged = self.scored.iter().filter_map(|w| w.score.map(|score| (f64::from(score.0), w.speech_secs)));
+        let (sum, weight) = judged.fold((0.0, 0.0), |(sum, weight), (score, secs)| (sum + score * secs, weight + secs));
+        (weight > 0.0).then(|| CmScore((sum / weight) as f32))
+    }
+
+    /// The windows as segments with LLRs, given the channel's bandwidth and length.
+    pub(super) fn segments(&self, model: &ModelBundle, bandwidth_hz: Option<u32>, duration_secs: f64) -> Vec<Segment> {
+        let segment = |window: &Window| Segment {
+            start_secs: window.start_block as f64,
+            end_secs: ((window.start_block + WINDOW_BLOCKS) as f64).min(duration_secs),
+            speech_secs: window.speech_secs,
+            llr: window.score.map(|score| model.llr(score, bandwidth_hz, window.speech_secs)),
+            why_not: window.why_not,
+        };
+        self.scored.iter().map(segment).collect()
+    }
+}
