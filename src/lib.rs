@@ -38,6 +38,7 @@
 //! - LLRs are natural logarithms, and more than 0 favours bona fide.
 
 pub mod audio;
+pub mod decode;
 pub mod error;
 
 pub mod model;

@@ -1,0 +1,4 @@
+//! Integration tests, one module per subject.
+
+mod decode;
+mod hostile;
