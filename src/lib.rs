@@ -39,6 +39,7 @@
 //! - LLRs are natural logarithms, and more than 0 favours bona fide.
 
 pub mod audio;
+pub mod decode;
 pub mod error;
 pub mod features;
 pub mod metrics;

@@ -1,0 +1,375 @@
+//! Decoding: any recorded or uploaded audio in, blocks of samples per channel out.
+//!
+//! Flow: byte source → guard (counts every byte against [`Limits`]) → first bytes tell the kind → header reader or
+//! demultiplexer → decoder → [`PlanarBlock`]s at the source's own rate. [`crate::audio::Resampler`] takes it from
+//! there. Pulled block by block; memory does not grow with the length of the input.
+//!
+//! | container | codecs |
+//! |---|---|
+//! | WAV, RF64 | PCM 8-32 bits, float 32 and 64 bits, µ-law, A-law, IMA and MS ADPCM, GSM 06.10, G.722, MP2, MP3 |
+//! | AU (`.snd`) | PCM 8-32 bits, float, µ-law, A-law |
+//! | AIFF, AIFC, CAF | PCM, float, µ-law, A-law, ALAC, IMA ADPCM (AIFC: no ADPCM) |
+//! | FLAC, Ogg FLAC | FLAC |
+//! | MP1, MP2, MP3 | MPEG-1, 2 and 2.5 audio, constant and variable bit rate, with ID3 tags of any size |
+//! | ADTS, MP4, M4A, MOV | AAC-LC mono and stereo (HE-AAC: its core), ALAC, Opus, MP3, FLAC, PCM |
+//! | Ogg, WebM, MKV | Opus, Vorbis, FLAC, AAC-LC, MP3, PCM |
+//! | none: [`RawSpec`] or by extension | µ-law, A-law, 16-bit PCM, G.722, GSM 06.10 |
+//!
+//! Of a file with video or with several audio tracks the default one is taken, else the first that can be decoded. What
+//! cannot be decoded is named where it can be recognised (`amr_nb`, `ac3`, `wmav2`, …).
+//!
+//! Limits: every cap is in [`Limits`]. Damaged packets are skipped and counted; a cut file gives what there is; a
+//! stream that gives nothing is [`DecodeError::Undecodable`]. A panic of a third-party decoder is caught and becomes
+//! [`DecodeError::Undecodable`] too. Silence from a lost packet is not filled in.
+
+mod aac;
+mod g722;
+mod gsm;
+mod headers;
+mod limits;
+mod names;
+mod opus;
+mod packets;
+mod panics;
+mod pcm;
+mod raw;
+mod sniff;
+mod source;
+
+use symphonia::core::io::MediaSource;
+
+use crate::audio::SOURCE_RATES_HZ;
+use headers::Lead;
+use packets::PacketStream;
+use raw::{RawLayout, RawStream};
+use source::Guard;
+
+pub use limits::Limits;
+pub use raw::{RawCodec, RawSpec};
+
+/// What is known of an input besides its bytes.
+#[derive(Debug, Clone, Default)]
+pub struct OpenOptions {
+    /// Set where the input has no header; nothing is probed then.
+    pub raw: Option<RawSpec>,
+    /// File name extension without the dot; decides only where the bytes do not.
+    pub extension: Option<String>,
+}
+
+/// The stream that is being decoded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StreamInfo {
+    /// Short name, such as `wav` or `mp4`; `raw` without one.
+    pub container: String,
+    /// Short name, such as `mp3` or `pcm_s16le`.
+    pub codec: String,
+    /// Of the decoded blocks; within [`SOURCE_RATES_HZ`].
+    pub sample_rate_hz: u32,
+    /// Of every decoded block; at least 1.
+    pub channels: u16,
+    /// As the container claims it, or by the number of bytes there are; `None` where neither says.
+    pub duration_secs: Option<f64>,
+}
+
+/// Why decoding ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// The media is at fault, or is of a kind that is not supported.
+    #[error("{}", describe(.container.as_deref(), .codec.as_deref(), .detail))]
+    Undecodable {
+        /// Container, where it was recognised.
+        container: Option<String>,
+        /// Codec, where it was recognised.
+        codec: Option<String>,
+        /// What is wrong, for a person.
+        detail: String,
+    },
+    /// A cap of [`Limits`] was reached.
+    #[error("{which}: {detail}")]
+    Limit {
+        /// Name of the field of [`Limits`].
+        which: &'static str,
+        /// What was reached, for a person.
+        detail: String,
+    },
+    /// The source could not be read.
+    #[error("cannot be read: {0}")]
+    Io(#[source] std::io::Error),
+}
+
+fn describe(container: Option<&str>, codec: Option<&str>, detail: &str) -> String {
+    match (container, codec) {
+        (Some(container), Some(codec)) => format!("{codec} in {container}: {detail}"),
+        (Some(one), None) | (None, Some(one)) => format!("{one}: {detail}"),
+        (None, None) => detail.to_owned(),
+    }
+}
+
+/// A stretch of decoded audio: one plane of samples per channel, all of the same length, nominal range ±1.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PlanarBlock {
+    planes: Vec<Vec<f32>>,
+}
+
+impl PlanarBlock {
+    /// Number of channels.
+    pub fn channels(&self) -> usize {
+        self.planes.len()
+    }
+
+    /// Samples per channel.
+    pub fn samples(&self) -> usize {
+        self.planes.first().map_or(0, Vec::len)
+    }
+
+    /// The samples of one channel; empty where there is no such channel.
+    pub fn channel(&self, index: usize) -> &[f32] {
+        self.planes.get(index).map_or(&[], Vec::as_slice)
+    }
+
+    fn reset(&mut self, channels: usize) -> &mut [Vec<f32>] {
+        self.planes.resize_with(channels, Vec::new);
+        self.planes.iter_mut().for_each(Vec::clear);
+        &mut self.planes
+    }
+
+    fn planes_mut(&mut self) -> &mut Vec<Vec<f32>> {
+        &mut self.planes
+    }
+
+    /// Adds copies of the first channel until there are `channels`.
+    fn widen(&mut self, channels: usize) {
+        while self.planes.len() < channels {
+            let first = self.planes.first().cloned().unwrap_or_default();
+            self.planes.push(first);
+        }
+    }
+}
+
+enum Stream {
+    Raw(Box<RawStream>),
+    Packets(Box<PacketStream>),
+}
+
+impl Stream {
+    fn next(&mut self, block: &mut PlanarBlock) -> Result<bool, DecodeError> {
+        match self {
+            Self::Raw(stream) => stream.next(block),
+            Self::Packets(stream) => stream.next(block),
+        }
+    }
+}
+
+/// One input being decoded. Never panics, whatever the bytes.
+pub struct Decoder {
+    stream: Stream,
+    guard: Guard,
+    info: StreamInfo,
+    block: PlanarBlock,
+    /// The first block is decoded on opening and waits here.
+    first_waits: bool,
+    has_ended: bool,
+    max_samples: u64,
+    max_decoded_secs: u64,
+    samples: u64,
+}
+
+impl Decoder {
+    /// Opens `source`, finds out what it holds and decodes its first block.
+    ///
+    /// # Errors
+    /// [`DecodeError::Undecodable`] where no audio comes out of it at all.
+    pub fn open(source: Box<dyn MediaSource>, options: &OpenOptions, limits: &Limits) -> Result<Self, DecodeError> {
+        panics::contain(|| Self::open_unguarded(source, options, limits)).unwrap_or_else(|| Err(panicked(None)))
+    }
+
+    /// Container, codec, rate, channels.
+    pub fn info(&self) -> &StreamInfo {
+        &self.info
+    }
+
+    /// Packets (or frames) so far that were damaged and skipped.
+    pub fn damaged_packets(&self) -> u64 {
+        match &self.stream {
+            Stream::Raw(stream) => stream.damaged_units(),
+            Stream::Packets(stream) => stream.damaged_packets(),
+        }
+    }
+
+    /// Seconds decoded so far.
+    pub fn decoded_secs(&self) -> f64 {
+        self.samples as f64 / f64::from(self.info.sample_rate_hz)
+    }
+
+    /// The next block at the source's rate; `None` at the end and ever after.
+    ///
+    /// # Errors
+    /// Ends the stream; what was decoded before stands.
+    pub fn next_block(&mut self) -> Result<Option<&PlanarBlock>, DecodeError> {
+        if self.has_ended {
+            return Ok(None);
+        }
+        match self.advance() {
+            Ok(true) => Ok(Some(&self.block)),
+            Ok(false) => {
+                self.has_ended = true;
+                Ok(None)
+            }
+            Err(error) => {
+                self.has_ended = true;
+                Err(error)
+            }
+        }
+    }
+
+    fn advance(&mut self) -> Result<bool, DecodeError> {
+        if let Some(trouble) = self.guard.trouble() {
+            return Err(trouble);
+        }
+        if !std::mem::take(&mut self.first_waits) {
+            let (stream, block) = (&mut self.stream, &mut self.block);
+            let next = panics::contain(|| stream.next(block)).unwrap_or_else(|| Err(panicked(Some(&self.info))));
+            if !next? {
+                return Ok(false);
+            }
+        }
+        self.samples += self.block.samples() as u64;
+        if self.samples > self.max_samples {
+            let detail = format!("more than {} s of audio", self.max_decoded_secs);
+            return Err(DecodeError::Limit { which: "max_decoded_secs", detail });
+        }
+        Ok(true)
+    }
+
+    fn open_unguarded(
+        source: Box<dyn MediaSource>,
+        options: &OpenOptions,
+        limits: &Limits,
+    ) -> Result<Self, DecodeError> {
+        let guard = Guard::new(source, limits);
+        let (mut stream, mut info) = find_stream(&guard, options, limits)?;
+        let mut block = PlanarBlock::default();
+        let has_audio = stream.next(&mut block)?;
+        if let Stream::Packets(packets) = &stream {
+            let (container, codec) = packets.names();
+            info = packets.info().unwrap_or(StreamInfo { container, codec, ..info });
+        }
+        if !has_audio {
+            let detail = "no audio could be decoded".to_owned();
+            return Err(undecodable(&info, detail));
+        }
+        check_shape(&info, limits)?;
+        let max_samples = limits.max_decoded_secs.saturating_mul(u64::from(info.sample_rate_hz));
+        let max_decoded_secs = limits.max_decoded_secs;
+        let (first_waits, has_ended, samples) = (true, false, 0);
+        Ok(Self { stream, guard, info, block, first_waits, has_ended, max_samples, max_decoded_secs, samples })
+    }
+}
+
+/// Decides by the first bytes, then by the options, how the source is read.
+fn find_stream(guard: &Guard, options: &OpenOptions, limits: &Limits) -> Result<(Stream, StreamInfo), DecodeError> {
+    let read_failed = |error| guard.trouble().unwrap_or(DecodeError::Io(error));
+    if let Some(spec) = options.raw {
+        return raw_stream(guard, "raw", raw_layout(spec), limits);
+    }
+    let base = sniff::skip_id3v2(guard).map_err(read_failed)?;
+    let mut head = vec![0; sniff::HEAD_BYTES];
+    let head_bytes = guard.read_at(base, &mut head).map_err(read_failed)?;
+    head.truncate(head_bytes);
+    if head.is_empty() {
+        return Err(DecodeError::Undecodable { container: None, codec: None, detail: "the input is empty".to_owned() });
+    }
+    match sniff::kind(&head) {
+        sniff::Kind::Wav => follow(guard, "wav", base, headers::read_wav(guard, base).map_err(read_failed)?, limits),
+        sniff::Kind::Au => follow(guard, "au", base, headers::read_au(guard, base).map_err(read_failed)?, limits),
+        sniff::Kind::Flac => match sniff::shorten_flac(guard, base).map_err(read_failed)? {
+            Some((prefix, frames)) => packet_stream(guard, prefix, frames),
+            None => packet_stream(guard, Vec::new(), base),
+        },
+        sniff::Kind::Container => packet_stream(guard, Vec::new(), base),
+        sniff::Kind::Undecodable { container, codec, detail } => {
+            let container = container.map(str::to_owned);
+            Err(DecodeError::Undecodable { container, codec, detail: detail.to_owned() })
+        }
+        sniff::Kind::Unknown => match options.extension.as_deref().and_then(RawSpec::from_extension) {
+            Some(spec) => raw_stream(guard, "raw", raw_layout(spec), limits),
+            None => packet_stream(guard, Vec::new(), base),
+        },
+    }
+}
+
+fn follow(
+    guard: &Guard,
+    container: &str,
+    base: u64,
+    lead: Lead,
+    limits: &Limits,
+) -> Result<(Stream, StreamInfo), DecodeError> {
+    match lead {
+        Lead::Layout(layout) => raw_stream(guard, container, layout, limits),
+        Lead::Packets => packet_stream(guard, Vec::new(), base),
+        Lead::Stream(start) => packet_stream(guard, Vec::new(), start),
+        Lead::Undecodable { codec, detail } => {
+            Err(DecodeError::Undecodable { container: Some(container.to_owned()), codec, detail })
+        }
+    }
+}
+
+fn raw_layout(spec: RawSpec) -> RawLayout {
+    let RawSpec { codec, sample_rate_hz, channels } = spec;
+    RawLayout { coding: codec.into(), sample_rate_hz, channels, start: 0, claimed_bytes: None }
+}
+
+fn raw_stream(
+    guard: &Guard,
+    container: &str,
+    layout: RawLayout,
+    limits: &Limits,
+) -> Result<(Stream, StreamInfo), DecodeError> {
+    let mut info = StreamInfo {
+        container: container.to_owned(),
+        codec: layout.coding.name().to_owned(),
+        sample_rate_hz: layout.sample_rate_hz,
+        channels: layout.channels,
+        duration_secs: None,
+    };
+    // The header's numbers size what follows.
+    check_shape(&info, limits)?;
+    let stream = RawStream::new(guard.clone(), layout);
+    info.duration_secs = stream.duration_secs();
+    Ok((Stream::Raw(Box::new(stream)), info))
+}
+
+/// The shape is not known before the first block; [`PacketStream::info`] has it then.
+fn packet_stream(guard: &Guard, prefix: Vec<u8>, base: u64) -> Result<(Stream, StreamInfo), DecodeError> {
+    let stream = PacketStream::open(guard, prefix, base)?;
+    let (container, codec) = stream.names();
+    let info = StreamInfo { container, codec, sample_rate_hz: 0, channels: 0, duration_secs: None };
+    Ok((Stream::Packets(Box::new(stream)), info))
+}
+
+fn check_shape(info: &StreamInfo, limits: &Limits) -> Result<(), DecodeError> {
+    if !SOURCE_RATES_HZ.contains(&info.sample_rate_hz) {
+        return Err(undecodable(info, format!("sample rate {} Hz: must be 4,000-192,000 Hz", info.sample_rate_hz)));
+    }
+    if info.channels == 0 {
+        return Err(undecodable(info, "no channels".to_owned()));
+    }
+    if info.channels > limits.max_channels {
+        let detail = format!("{} channels: at most {}", info.channels, limits.max_channels);
+        return Err(DecodeError::Limit { which: "max_channels", detail });
+    }
+    Ok(())
+}
+
+fn undecodable(info: &StreamInfo, detail: String) -> DecodeError {
+    DecodeError::Undecodable { container: Some(info.container.clone()), codec: Some(info.codec.clone()), detail }
+}
+
+fn panicked(info: Option<&StreamInfo>) -> DecodeError {
+    DecodeError::Undecodable {
+        container: info.map(|info| info.container.clone()),
+        codec: info.map(|info| info.codec.clone()),
+        detail: "the decoder failed on damaged data".to_owned(),
+    }
+}
