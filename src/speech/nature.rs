@@ -12,25 +12,25 @@ pub(super) const REACH_FRAMES: usize = 60;
 /// Measures that are weighed.
 pub(crate) const MEASURES: usize = 6;
 /// Weights of the measures.
-const WEIGHTS: [f32; MEASURES] = [-8.05, 0.94, 2.52, -14.17, 2.14, 5.87];
-const BIAS: f32 = -16.55;
+const WEIGHTS: [f32; MEASURES] = [-13.4, 0.41, 1.58, -10.8, 15.4, 0.66];
+const BIAS: f32 = -9.56;
 /// A stretch of speech scores this somewhere.
-const SURE: f32 = 0.5;
+const SURE: f32 = 1.0;
 /// Speech that goes on scores this throughout.
-const PLAUSIBLE: f32 = -1.5;
+const PLAUSIBLE: f32 = -1.0;
 /// A stretch ends after this many frames that are not plausible.
 const STRETCH_GAP_FRAMES: usize = 60;
 /// Pitch strength from which a frame counts as voiced.
 const VOICED: f32 = 0.75;
-/// Largest ratio of two pitch periods 20 ms apart, as a logarithm, that is the same voice; more is an octave error or a new note.
-const SAME_VOICE: f32 = 0.15;
+/// Largest change of the pitch period over 20 ms, as a logarithm, that is a glide and not another note.
+const GLIDE: f32 = 0.06;
 /// A frame with this share of its power in two spectral lines is pure: a tone or two, and hardly ever a vowel.
 const PURE: f32 = 0.98;
 /// Share of pure frames that makes a rejected sound a tone: dialled digits lose some to their on- and offsets.
 const TONE_PURE: f32 = 0.45;
-/// Largest share of voiced frames with moving pitch in a tone. With [`TONE_PURE`] it takes one in 10,000 windows of speech
+/// Largest share of frames with gliding pitch in a tone. With [`TONE_PURE`] it takes one in 10,000 windows of speech
 /// for a tone, and all of dial, ring-back, busy and fax tones, beeps and DTMF from 70 ms down to 20 dB SNR.
-const TONE_MOVED: f32 = 0.2;
+const TONE_GLIDE: f32 = 0.03;
 /// Share of voiced frames that makes a rejected sound music and not noise.
 const MUSIC_VOICED: f32 = 0.35;
 /// Share of power in standing peaks that makes a rejected sound music and not noise.
@@ -40,7 +40,7 @@ const BELOW_FLOOR_DB: f32 = 15.0;
 
 /// What one frame adds to the sums over a window.
 #[derive(Debug, Clone, Copy, Default)]
-struct Parts([f32; 10]);
+struct Parts([f32; 11]);
 
 const ACTIVE: usize = 0;
 const STABLE: usize = 1;
@@ -49,9 +49,10 @@ const RESHAPING_DB: usize = 3;
 const RISE: usize = 4;
 const CHANGE: usize = 5;
 const VOICING: usize = 6;
-const HELD: usize = 7;
-const MOVED: usize = 8;
-const PURITY: usize = 9;
+const GLIDING: usize = 7;
+const TILT_DB: usize = 8;
+const TILT_SQUARED: usize = 9;
+const PURITY: usize = 10;
 
 impl AddAssign for Parts {
     fn add_assign(&mut self, other: Self) {
@@ -71,8 +72,10 @@ impl Sub for Parts {
 pub(crate) struct Surroundings {
     /// In the order of [`WEIGHTS`]: share of power in standing peaks; travel of the liveliest bands within 100 ms, dB;
     /// change of spectral shape within 50 ms, dB; share of rises in all change (plucked and struck sounds rise fast and
-    /// decay slowly); share of voiced frames; share of voiced frames whose pitch moves.
+    /// decay slowly); share of frames with gliding pitch; spread of spectral tilt, dB (vowels and fricatives take turns).
     pub(crate) measures: [f32; MEASURES],
+    /// Share of voiced frames.
+    pub(crate) voiced: f32,
     /// Share of pure frames.
     pub(crate) pure: f32,
 }
@@ -85,10 +88,10 @@ impl Surroundings {
             per_active(TRAVEL_DB).min(11.0),
             per_active(RESHAPING_DB).min(6.0),
             sums.0[RISE] / sums.0[CHANGE].max(1e-6),
-            per_active(VOICING),
-            sums.0[MOVED] / (sums.0[HELD] + 1.0),
+            per_active(GLIDING),
+            (per_active(TILT_SQUARED) - per_active(TILT_DB).powi(2)).max(0.0).sqrt().min(15.0),
         ];
-        Self { measures, pure: per_active(PURITY) }
+        Self { measures, voiced: per_active(VOICING), pure: per_active(PURITY) }
     }
 
     fn score(&self) -> f32 {
@@ -99,16 +102,16 @@ impl Surroundings {
     }
 
     fn is_tone(&self) -> bool {
-        let [.., moved] = self.measures;
-        self.pure > TONE_PURE && moved < TONE_MOVED
+        let [.., gliding, _] = self.measures;
+        self.pure > TONE_PURE && gliding < TONE_GLIDE
     }
 
     /// Names what is not speech.
     fn kind(&self) -> FrameClass {
-        let [stable, .., voiced, _] = self.measures;
+        let [stable, ..] = self.measures;
         if self.pure > TONE_PURE {
             FrameClass::Tone
-        } else if voiced > MUSIC_VOICED || stable > MUSIC_STABLE {
+        } else if self.voiced > MUSIC_VOICED || stable > MUSIC_STABLE {
             FrameClass::Music
         } else {
             FrameClass::Noise
@@ -143,15 +146,17 @@ fn parts(cues: &[Cues], t: usize, active: bool, lowest_db: f32) -> Parts {
     }
     let (cue, before) = (&cues[t], &cues[t.saturating_sub(2)]);
     let voiced = cue.pitch > VOICED;
-    let same_voice =
-        voiced && before.pitch > VOICED && (cue.period_samples / before.period_samples).ln().abs() < SAME_VOICE;
+    let glide = (cue.period_samples / before.period_samples).ln().abs();
+    let gliding = voiced && before.pitch > VOICED && glide > 0.0 && glide < GLIDE;
+    let tilt_db = tilt(&cue.bands_db, lowest_db);
     parts.0[ACTIVE] = 1.0;
     parts.0[STABLE] = cue.stable;
     parts.0[TRAVEL_DB] = mean_of_liveliest_half(change_since(10)).min(20.0);
     parts.0[RESHAPING_DB] = spread(change_since(5)).min(10.0);
     parts.0[VOICING] = f32::from(voiced);
-    parts.0[HELD] = f32::from(same_voice);
-    parts.0[MOVED] = f32::from(same_voice && cue.period_samples != before.period_samples);
+    parts.0[GLIDING] = f32::from(gliding);
+    parts.0[TILT_DB] = tilt_db;
+    parts.0[TILT_SQUARED] = tilt_db * tilt_db;
     parts.0[PURITY] = f32::from(cue.two_lines > PURE);
     parts
 }
@@ -165,6 +170,13 @@ fn mean_of_liveliest_half(changes_db: [f32; BANDS]) -> f32 {
 fn spread(changes_db: [f32; BANDS]) -> f32 {
     let mean = changes_db.iter().sum::<f32>() / BANDS as f32;
     (changes_db.iter().map(|x| (x - mean).powi(2)).sum::<f32>() / BANDS as f32).sqrt()
+}
+
+/// Level of the upper third of the bands (1.6-3.4 kHz) over the lower third (320-880 Hz), dB.
+fn tilt(bands_db: &[f32; BANDS], lowest_db: f32) -> f32 {
+    let third = BANDS / 3;
+    let mean = |bands: &[f32]| bands.iter().map(|level| level.max(lowest_db)).sum::<f32>() / third as f32;
+    mean(&bands_db[BANDS - third..]) - mean(&bands_db[..third])
 }
 
 /// Classes of all frames. `goes_on` says that the frames before the first one were speech.

@@ -31,7 +31,8 @@ pub(super) struct Tally {
     /// Sum of the power spectra of speech frames, 201 bins.
     speech_spectrum: Vec<f64>,
     silent_frames: u64,
-    /// Sum of the power spectra of silent frames, 201 bins.
+    /// Sum of the power spectra of those silent frames that are no louder than the noise floor, 201 bins: the louder half
+    /// may hold the sibilants that the telephone band does not show.
     silent_spectrum: Vec<f64>,
 }
 
@@ -50,6 +51,7 @@ impl Tally {
 
     /// Adds a chunk: `power` [frames × 201], with a class and the cues of each frame.
     pub(super) fn add(&mut self, power: &[f32], cues: &[Cues], classes: &[FrameClass]) {
+        let noise = noise_power(cues, classes);
         let add_to =
             |spectrum: &mut [f64], row: &[f32]| spectrum.iter_mut().zip(row).for_each(|(sum, &p)| *sum += f64::from(p));
         for ((row, cue), class) in power.chunks_exact(BINS).zip(cues).zip(classes) {
@@ -59,14 +61,14 @@ impl Tally {
                     self.speech_frames += 1;
                     self.speech_power += f64::from(cue.power);
                 }
-                FrameClass::Silence => {
+                FrameClass::Silence if noise.is_some_and(|noise| cue.power <= noise) => {
                     add_to(&mut self.silent_spectrum, row);
                     self.silent_frames += 1;
                 }
                 _ => {}
             }
         }
-        if let Some(noise) = noise_power(cues, classes) {
+        if let Some(noise) = noise {
             self.noise_frames += cues.len() as u64;
             self.noise_power += f64::from(noise) * cues.len() as f64;
         }
