@@ -168,7 +168,9 @@ impl Engine {
         let count = usize::from(info.channels);
         let leaders = leaders.unwrap_or_else(|| vec![0; count]);
         let mut lanes = (0..count)
-            .map(|channel| if leaders[channel] == channel { self.lane(info.sample_rate_hz).map(Some) } else { Ok(None) })
+            .map(
+                |channel| if leaders[channel] == channel { self.lane(info.sample_rate_hz).map(Some) } else { Ok(None) },
+            )
             .collect::<Result<Vec<_>>>()?;
         input.describe(&info);
         let stopped = loop {
@@ -270,6 +272,7 @@ impl InputInfo {
 }
 
 fn sha256_of(file: &mut File) -> std::io::Result<String> {
+    file.rewind()?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 16];
     loop {
