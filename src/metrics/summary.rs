@@ -70,6 +70,10 @@ impl Measure {
         Self::GenuineMeanLlr,
     ];
 
+    /// Those that depend on how the two classes rank and are calibrated against each other.
+    pub const OF_RANKING: [Self; 7] =
+        [Self::Eer, Self::MinDcf, Self::ActDcf, Self::Cllr, Self::MinCllr, Self::CalibrationLoss, Self::Auc];
+
     /// Name in machine-readable output.
     pub fn key(self) -> &'static str {
         match self {
