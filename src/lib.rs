@@ -39,6 +39,7 @@
 //! - LLRs are natural logarithms, and more than 0 favours bona fide.
 
 pub mod audio;
+pub mod cli;
 pub mod decode;
 pub mod error;
 pub mod features;
@@ -46,5 +47,6 @@ pub mod metrics;
 pub mod model;
 pub mod policy;
 pub mod pool;
+pub mod scan;
 pub mod screen;
 pub mod speech;

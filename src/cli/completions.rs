@@ -1,0 +1,27 @@
+//! `clonewatch completions`: shell completions, from the same table that parses the arguments.
+
+use std::io::{self, Write};
+
+use clap::CommandFactory;
+
+use super::Cli;
+use crate::error::{Error, Exit, Result};
+
+/// Arguments of `clonewatch completions`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Shell to write completions for
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// Writes completions to standard output.
+///
+/// # Errors
+/// Standard output cannot be written.
+pub fn run(args: &Args) -> Result<Exit> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "clonewatch", &mut script);
+    io::stdout().write_all(&script).map_err(|e| Error::io("standard output", e))?;
+    Ok(Exit::BonaFide)
+}

@@ -1,0 +1,238 @@
+//! From the paths of the command line to a list of inputs: files, folders, patterns, standard input.
+//!
+//! A file that is named is always tried. In a folder only names with a known audio or video extension are taken, hidden
+//! names and (unless asked for) symbolic links are passed over, and what was passed over is counted.
+
+use std::{
+    fs,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
+
+use crate::error::{Error, Result};
+
+/// Extensions that a folder walk takes, lower case. Those that cannot be decoded are here too: passing over a recording
+/// without a word would look like a clean bill of health.
+const AUDIO_EXTENSIONS: [&str; 58] = [
+    "3g2", "3gp", "aac", "adts", "aif", "aifc", "aiff", "al", "alaw", "amr", "ape", "asf", "au", "avi", "awb", "caf",
+    "flac", "flv", "g722", "g729", "gsm", "m4a", "m4b", "m4v", "mka", "mkv", "mov", "mp1", "mp2", "mp3", "mp4", "mpa",
+    "mpeg", "mpg", "mpga", "mts", "oga", "ogg", "ogv", "opus", "pcm", "ra", "raw", "rf64", "sln", "sln16", "snd",
+    "spx", "ts", "ul", "ulaw", "vox", "w64", "wav", "wave", "webm", "wma", "wmv",
+];
+/// Folders inside folders; deeper ones are refused.
+const MAX_DEPTH: usize = 64;
+
+/// Where one input's bytes come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A regular file.
+    File(PathBuf),
+    /// A pipe or device that was named.
+    Stream(PathBuf),
+    /// Standard input.
+    Stdin,
+}
+
+/// What the paths of the command line stand for.
+#[derive(Debug, Default)]
+pub struct Inputs {
+    /// In order of the command line, folders sorted by name.
+    pub sources: Vec<Source>,
+    /// Bytes of the regular files.
+    pub total_bytes: u64,
+    /// Files in folders that were passed over for their extension.
+    pub skipped_count: usize,
+    /// Paths that lead nowhere: reported, and the rest goes on.
+    pub failures: Vec<Error>,
+}
+
+/// Whether folder walks go through symbolic links.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Symlinks {
+    /// Pass over them.
+    Skip,
+    /// Go through them, but never in a circle.
+    Follow,
+}
+
+impl Inputs {
+    /// Resolves `paths`.
+    pub fn find(paths: &[PathBuf], symlinks: Symlinks) -> Self {
+        let mut inputs = Self::default();
+        for path in paths {
+            if let Err(error) = inputs.add(path, symlinks) {
+                inputs.failures.push(error);
+            }
+        }
+        inputs
+    }
+
+    fn add(&mut self, path: &Path, symlinks: Symlinks) -> Result<()> {
+        if path.as_os_str() == "-" {
+            return self.add_stdin();
+        }
+        match fs::metadata(path) {
+            Ok(found) if found.is_dir() => self.walk(path, symlinks, &mut Vec::new()),
+            Ok(found) if found.is_file() => {
+                self.add_file(path, found.len());
+                Ok(())
+            }
+            Ok(_) => {
+                self.sources.push(Source::Stream(path.to_owned()));
+                Ok(())
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => self.add_pattern(path, symlinks, error),
+            Err(error) => Err(Error::io(path.display(), error)),
+        }
+    }
+
+    fn add_stdin(&mut self) -> Result<()> {
+        if self.sources.contains(&Source::Stdin) {
+            return Err(Error::Usage("-: standard input was named twice – it can be read once".into()));
+        }
+        self.sources.push(Source::Stdin);
+        Ok(())
+    }
+
+    fn add_file(&mut self, path: &Path, bytes: u64) {
+        self.sources.push(Source::File(path.to_owned()));
+        self.total_bytes = self.total_bytes.saturating_add(bytes);
+    }
+
+    /// A name with `*`, `?` or `[` that is no file: some shells leave patterns to the program.
+    fn add_pattern(&mut self, path: &Path, symlinks: Symlinks, missing: std::io::Error) -> Result<()> {
+        let pattern = path.to_str().filter(|text| text.contains(['*', '?', '[']));
+        let Some(pattern) = pattern else { return Err(Error::io(path.display(), missing)) };
+        let matches = glob::glob(pattern).map_err(|e| Error::Usage(format!("{pattern}: {e}")))?;
+        let mut any = false;
+        for found in matches {
+            any = true;
+            let found = found.map_err(|e| Error::io(e.path().display().to_string(), e.into()))?;
+            // What matched exists, so this cannot come back here unless it vanished meanwhile.
+            if let Err(error) = fs::metadata(&found) {
+                self.failures.push(Error::io(found.display(), error));
+            } else if let Err(error) = self.add(&found, symlinks) {
+                self.failures.push(error);
+            }
+        }
+        if any { Ok(()) } else { Err(Error::Usage(format!("{pattern}: no file matches"))) }
+    }
+
+    /// Takes a folder's files and folders in order of name. `above` holds the resolved folders that lead here.
+    fn walk(&mut self, folder: &Path, symlinks: Symlinks, above: &mut Vec<PathBuf>) -> Result<()> {
+        let resolved = folder.canonicalize().map_err(|e| Error::io(folder.display(), e))?;
+        if above.contains(&resolved) {
+            return Ok(());
+        }
+        if above.len() >= MAX_DEPTH {
+            return Err(Error::Usage(format!("{}: more than {MAX_DEPTH} folders deep", folder.display())));
+        }
+        above.push(resolved);
+        let entries = fs::read_dir(folder).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
+        let mut entries = entries.map_err(|e| Error::io(folder.display(), e))?;
+        entries.sort_by_key(fs::DirEntry::file_name);
+        for entry in entries {
+            if let Err(error) = self.take_entry(&entry, symlinks, above) {
+                self.failures.push(error);
+            }
+        }
+        above.pop();
+        Ok(())
+    }
+
+    fn take_entry(&mut self, entry: &fs::DirEntry, symlinks: Symlinks, above: &mut Vec<PathBuf>) -> Result<()> {
+        if entry.file_name().as_encoded_bytes().starts_with(b".") {
+            return Ok(());
+        }
+        let path = entry.path();
+        let mut kind = entry.file_type().map_err(|e| Error::io(path.display(), e))?;
+        if kind.is_symlink() {
+            if symlinks == Symlinks::Skip {
+                return Ok(());
+            }
+            kind = fs::metadata(&path).map_err(|e| Error::io(path.display(), e))?.file_type();
+        }
+        if kind.is_dir() {
+            return self.walk(&path, symlinks, above);
+        }
+        // Pipes and devices in a folder could block for ever.
+        if !kind.is_file() || !has_audio_extension(&path) {
+            self.skipped_count += 1;
+            return Ok(());
+        }
+        let bytes = fs::metadata(&path).map_err(|e| Error::io(path.display(), e))?.len();
+        self.add_file(&path, bytes);
+        Ok(())
+    }
+}
+
+fn has_audio_extension(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str()).map(str::to_ascii_lowercase);
+    extension.is_some_and(|extension| AUDIO_EXTENSIONS.binary_search(&extension.as_str()).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["b.wav", "a.MP3", "notes.txt", ".hidden.wav", "noext", "sub/c.flac", "sub/.git/d.wav", "a1/z.ogg"]
+        {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, b"1234").unwrap();
+        }
+        folder
+    }
+
+    fn names(inputs: &Inputs, root: &Path) -> Vec<String> {
+        let shown = |source: &Source| match source {
+            Source::File(path) => path.strip_prefix(root).unwrap().display().to_string(),
+            other => format!("{other:?}"),
+        };
+        inputs.sources.iter().map(shown).collect()
+    }
+
+    #[test]
+    fn extensions_are_sorted_for_the_search() {
+        assert!(AUDIO_EXTENSIONS.is_sorted());
+    }
+
+    #[test]
+    fn folders_are_walked_by_name_and_the_rest_is_counted() {
+        let folder = tree();
+        let inputs = Inputs::find(&[folder.path().to_owned()], Symlinks::Skip);
+        assert_eq!(names(&inputs, folder.path()), ["a.MP3", "a1/z.ogg", "b.wav", "sub/c.flac"]);
+        assert_eq!((inputs.skipped_count, inputs.total_bytes), (2, 16));
+        assert!(inputs.failures.is_empty());
+    }
+
+    #[test]
+    fn named_files_are_taken_whatever_their_name_and_missing_ones_reported() {
+        let folder = tree();
+        let paths = ["notes.txt", "gone.wav", "*.wav", "*.nothing", "sub"].map(|name| folder.path().join(name));
+        let inputs = Inputs::find(&paths, Symlinks::Skip);
+        assert_eq!(names(&inputs, folder.path()), ["notes.txt", ".hidden.wav", "b.wav", "sub/c.flac"]);
+        let failures: Vec<String> = inputs.failures.iter().map(ToString::to_string).collect();
+        assert!(failures[0].contains("gone.wav") && failures[1].contains("no file matches"), "{failures:?}");
+    }
+
+    #[test]
+    fn standard_input_is_read_once() {
+        let inputs = Inputs::find(&["-".into(), "-".into()], Symlinks::Skip);
+        assert_eq!((inputs.sources.len(), inputs.failures.len()), (1, 1));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_followed_on_demand_and_never_in_a_circle() {
+        let folder = tree();
+        std::os::unix::fs::symlink(folder.path(), folder.path().join("sub/up")).unwrap();
+        std::os::unix::fs::symlink(folder.path().join("b.wav"), folder.path().join("link.wav")).unwrap();
+        let paths = [folder.path().to_owned()];
+        assert_eq!(Inputs::find(&paths, Symlinks::Skip).sources.len(), 4);
+        let followed = Inputs::find(&paths, Symlinks::Follow);
+        assert_eq!(names(&followed, folder.path()), ["a.MP3", "a1/z.ogg", "b.wav", "link.wav", "sub/c.flac"]);
+    }
+}

@@ -1,0 +1,78 @@
+//! The command line: one file per subcommand. This table is what parses, completes and documents itself.
+
+pub mod completions;
+pub mod engine;
+pub mod eval;
+pub mod inputs;
+pub mod interrupt;
+pub mod man;
+pub mod model;
+pub mod progress;
+pub mod render;
+pub mod scan;
+pub mod tally;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::{Error, Exit, Result};
+
+/// What scripts and people need to know before anything else.
+const EXIT_CODES: &str = "Exit status: 0 every input is likely genuine, 1 one is likely cloned, \
+3 one is inconclusive and none cloned, 2 something failed or the run was interrupted.";
+
+/// Screens calls and clips for cloned voices, on your own machine
+#[derive(Debug, Parser)]
+#[command(name = "clonewatch", version, after_help = EXIT_CODES)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Judge files, folders or standard input
+    Scan(scan::Args),
+    /// Measure error rates on labelled recordings
+    Eval(eval::Args),
+    /// Describe or verify a model bundle
+    Model(model::Args),
+    /// Write completions for a shell
+    Completions(completions::Args),
+    /// Write manual pages
+    Man(man::Args),
+}
+
+impl Cli {
+    /// Runs the command that was asked for.
+    ///
+    /// # Errors
+    /// What stopped it as a whole; failures of single inputs were reported on the way and are in the exit code.
+    pub fn run(&self) -> Result<Exit> {
+        match &self.command {
+            Command::Scan(args) => scan::run(args),
+            Command::Eval(args) => eval::run(args),
+            Command::Model(args) => model::run(args),
+            Command::Completions(args) => completions::run(args),
+            Command::Man(args) => man::run(args),
+        }
+    }
+}
+
+/// Names an error on standard error.
+pub fn report_error(error: &Error) {
+    let text = error.to_string();
+    // Indented, so that a line break in a file name cannot pass for a message of its own.
+    let lines: Vec<String> = text.lines().map(render::printable).collect();
+    eprintln!("clonewatch: {}", lines.join("\n  "));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+}
