@@ -94,7 +94,7 @@ impl Guard {
             Some(Trouble::Limit { which, detail }) => Some(DecodeError::Limit { which, detail: detail.clone() }),
             Some(Trouble::Io(error)) => {
                 let kind = error.kind();
-                match std::mem::replace(&mut shared.trouble, Some(Trouble::Io(kind.into()))) {
+                match shared.trouble.replace(Trouble::Io(kind.into())) {
                     Some(Trouble::Io(error)) => Some(DecodeError::Io(error)),
                     _ => None,
                 }
