@@ -62,12 +62,12 @@ impl G722Decoder {
         let code_high = usize::from(byte >> 6);
 
         // INVQBL, RECONS, LIMIT; then INVQAL feeds the predictor.
-        let low = (self.low.prediction + (self.low.scale * QM6[code_low] >> 15)).clamp(-16_384, 16_383);
-        let adapting = self.low.scale * QM4[code_low >> 2] >> 15;
+        let low = (self.low.prediction + ((self.low.scale * QM6[code_low]) >> 15)).clamp(-16_384, 16_383);
+        let adapting = (self.low.scale * QM4[code_low >> 2]) >> 15;
         self.low.rescale(WL[code_low >> 2], &LOW);
         self.low.adapt(adapting);
 
-        let difference = self.high.scale * QM2[code_high] >> 15;
+        let difference = (self.high.scale * QM2[code_high]) >> 15;
         let high = (self.high.prediction + difference).clamp(-16_384, 16_383);
         self.high.rescale(WH[code_high], &HIGH);
         self.high.adapt(difference);
@@ -116,7 +116,7 @@ impl Band {
 
     /// LOGSCL and SCALEL (LOGSCH and SCALEH).
     fn rescale(&mut self, multiplier: i32, scale: &Scale) {
-        self.log_scale = ((self.log_scale * 127 >> 7) + multiplier).clamp(0, scale.max_log);
+        self.log_scale = (((self.log_scale * 127) >> 7) + multiplier).clamp(0, scale.max_log);
         let mantissa = ILB[(self.log_scale >> 6 & 31) as usize];
         let shift = scale.shift - (self.log_scale >> 11);
         self.scale = if shift < 0 { mantissa << -shift } else { mantissa >> shift } << 2;
@@ -141,11 +141,11 @@ impl Band {
         let four_first = saturate(self.poles[0] << 2);
         let leaning = if same_as(self.partial[0]) { -four_first } else { four_first }.min(32_767);
         let step = if same_as(self.partial[1]) { 128 } else { -128 };
-        let second = (step + (leaning >> 7) + (self.poles[1] * 32_512 >> 15)).clamp(-12_288, 12_288);
+        let second = (step + (leaning >> 7) + ((self.poles[1] * 32_512) >> 15)).clamp(-12_288, 12_288);
 
         let step = if same_as(self.partial[0]) { 192 } else { -192 };
         let bound = saturate(15_360 - second);
-        let first = saturate(step + (self.poles[0] * 32_640 >> 15)).clamp(-bound, bound);
+        let first = saturate(step + ((self.poles[0] * 32_640) >> 15)).clamp(-bound, bound);
         self.poles = [first, second];
     }
 
@@ -154,13 +154,13 @@ impl Band {
         let step = if difference == 0 { 0 } else { 128 };
         for (zero, past) in self.zeros.iter_mut().zip(self.differences) {
             let signed_step = if (difference < 0) == (past < 0) { step } else { -step };
-            *zero = saturate(signed_step + (*zero * 32_640 >> 15));
+            *zero = saturate(signed_step + ((*zero * 32_640) >> 15));
         }
     }
 
     /// FILTEP, FILTEZ, PREDIC.
     fn predict(&mut self) {
-        let part = |coefficient: i32, value: i32| coefficient * saturate(2 * value) >> 15;
+        let part = |coefficient: i32, value: i32| (coefficient * saturate(2 * value)) >> 15;
         let pole_part =
             saturate(part(self.poles[0], self.reconstructed[0]) + part(self.poles[1], self.reconstructed[1]));
         let zero_part: i32 = self.zeros.iter().zip(self.differences).map(|(&zero, d)| part(zero, d)).sum();

@@ -11,7 +11,8 @@
 //! | AIFF, AIFC, CAF | PCM, float, µ-law, A-law, ALAC, IMA ADPCM (AIFC: no ADPCM) |
 //! | FLAC, Ogg FLAC | FLAC |
 //! | MP1, MP2, MP3 | MPEG-1, 2 and 2.5 audio, constant and variable bit rate, with ID3 tags of any size |
-//! | ADTS, MP4, M4A, MOV | AAC-LC mono and stereo (HE-AAC: its core), ALAC, Opus, MP3, FLAC, PCM |
+//! | ADTS | AAC-LC mono and stereo (HE-AAC: its core) |
+//! | MP4, M4A, MOV | the same, ALAC, Opus, MP3, FLAC, PCM |
 //! | Ogg, WebM, MKV | Opus, Vorbis, FLAC, AAC-LC, MP3, PCM |
 //! | none: [`RawSpec`] or by extension | µ-law, A-law, 16-bit PCM, G.722, GSM 06.10 |
 //!
@@ -20,7 +21,8 @@
 //!
 //! Limits: every cap is in [`Limits`]. Damaged packets are skipped and counted; a cut file gives what there is; a
 //! stream that gives nothing is [`DecodeError::Undecodable`]. A panic of a third-party decoder is caught and becomes
-//! [`DecodeError::Undecodable`] too. Silence from a lost packet is not filled in.
+//! [`DecodeError::Undecodable`] too. Silence from a lost packet is not filled in. Times are those of the decoded samples:
+//! an AAC encoder's delay (about 20 ms) stays in. Channel order is the codec's own.
 
 mod aac;
 mod g722;
@@ -42,6 +44,7 @@ use crate::audio::SOURCE_RATES_HZ;
 use headers::Lead;
 use packets::PacketStream;
 use raw::{RawLayout, RawStream};
+use sniff::Kind;
 use source::Guard;
 
 pub use limits::Limits;
@@ -158,6 +161,13 @@ impl Stream {
             Self::Packets(stream) => stream.next(block),
         }
     }
+
+    fn info(&self) -> StreamInfo {
+        match self {
+            Self::Raw(stream) => stream.info(),
+            Self::Packets(stream) => stream.info(),
+        }
+    }
 }
 
 /// One input being decoded. Never panics, whatever the bytes.
@@ -247,30 +257,38 @@ impl Decoder {
         limits: &Limits,
     ) -> Result<Self, DecodeError> {
         let guard = Guard::new(source, limits);
-        let (mut stream, mut info) = find_stream(&guard, options, limits)?;
         let mut block = PlanarBlock::default();
-        let has_audio = stream.next(&mut block)?;
-        if let Stream::Packets(packets) = &stream {
-            let (container, codec) = packets.names();
-            info = packets.info().unwrap_or(StreamInfo { container, codec, ..info });
-        }
-        if !has_audio {
-            let detail = "no audio could be decoded".to_owned();
-            return Err(undecodable(&info, detail));
-        }
+        let stream = open_stream(&guard, options, limits, &mut block)?;
+        let info = stream.info();
         check_shape(&info, limits)?;
-        let max_samples = limits.max_decoded_secs.saturating_mul(u64::from(info.sample_rate_hz));
-        let max_decoded_secs = limits.max_decoded_secs;
-        let (first_waits, has_ended, samples) = (true, false, 0);
-        Ok(Self { stream, guard, info, block, first_waits, has_ended, max_samples, max_decoded_secs, samples })
+        if block.samples() == 0 {
+            return Err(undecodable(&info, "no audio could be decoded".to_owned()));
+        }
+        Ok(Self {
+            stream,
+            guard,
+            block,
+            first_waits: true,
+            has_ended: false,
+            max_samples: limits.max_decoded_secs.saturating_mul(u64::from(info.sample_rate_hz)),
+            max_decoded_secs: limits.max_decoded_secs,
+            samples: 0,
+            info,
+        })
     }
 }
 
-/// Decides by the first bytes, then by the options, how the source is read.
-fn find_stream(guard: &Guard, options: &OpenOptions, limits: &Limits) -> Result<(Stream, StreamInfo), DecodeError> {
+/// Decides by the first bytes, then by the options, how the source is read, and reads the first block.
+fn open_stream(
+    guard: &Guard,
+    options: &OpenOptions,
+    limits: &Limits,
+    block: &mut PlanarBlock,
+) -> Result<Stream, DecodeError> {
     let read_failed = |error| guard.trouble().unwrap_or(DecodeError::Io(error));
+    let mut raw = |container, layout| open_raw(guard, container, layout, limits, block);
     if let Some(spec) = options.raw {
-        return raw_stream(guard, "raw", raw_layout(spec), limits);
+        return raw("raw", raw_layout(spec));
     }
     let base = sniff::skip_id3v2(guard).map_err(read_failed)?;
     let mut head = vec![0; sniff::HEAD_BYTES];
@@ -279,36 +297,27 @@ fn find_stream(guard: &Guard, options: &OpenOptions, limits: &Limits) -> Result<
     if head.is_empty() {
         return Err(DecodeError::Undecodable { container: None, codec: None, detail: "the input is empty".to_owned() });
     }
-    match sniff::kind(&head) {
-        sniff::Kind::Wav => follow(guard, "wav", base, headers::read_wav(guard, base).map_err(read_failed)?, limits),
-        sniff::Kind::Au => follow(guard, "au", base, headers::read_au(guard, base).map_err(read_failed)?, limits),
-        sniff::Kind::Flac => match sniff::shorten_flac(guard, base).map_err(read_failed)? {
-            Some((prefix, frames)) => packet_stream(guard, prefix, frames),
-            None => packet_stream(guard, Vec::new(), base),
+    let (container, lead) = match sniff::kind(&head) {
+        Kind::Wav => ("wav", headers::read_wav(guard, base).map_err(read_failed)?),
+        Kind::Au => ("au", headers::read_au(guard, base).map_err(read_failed)?),
+        Kind::Flac => match sniff::shorten_flac(guard, base).map_err(read_failed)? {
+            Some((prefix, frames)) => return open_packets(guard, prefix, frames, block),
+            None => ("flac", Lead::Packets),
         },
-        sniff::Kind::Container => packet_stream(guard, Vec::new(), base),
-        sniff::Kind::Undecodable { container, codec, detail } => {
+        Kind::Container => ("", Lead::Packets),
+        Kind::Undecodable { container, codec, detail } => {
             let container = container.map(str::to_owned);
-            Err(DecodeError::Undecodable { container, codec, detail: detail.to_owned() })
+            return Err(DecodeError::Undecodable { container, codec, detail: detail.to_owned() });
         }
-        sniff::Kind::Unknown => match options.extension.as_deref().and_then(RawSpec::from_extension) {
-            Some(spec) => raw_stream(guard, "raw", raw_layout(spec), limits),
-            None => packet_stream(guard, Vec::new(), base),
+        Kind::Unknown => match options.extension.as_deref().and_then(RawSpec::from_extension) {
+            Some(spec) => return raw("raw", raw_layout(spec)),
+            None => ("", Lead::Packets),
         },
-    }
-}
-
-fn follow(
-    guard: &Guard,
-    container: &str,
-    base: u64,
-    lead: Lead,
-    limits: &Limits,
-) -> Result<(Stream, StreamInfo), DecodeError> {
+    };
     match lead {
-        Lead::Layout(layout) => raw_stream(guard, container, layout, limits),
-        Lead::Packets => packet_stream(guard, Vec::new(), base),
-        Lead::Stream(start) => packet_stream(guard, Vec::new(), start),
+        Lead::Layout(layout) => raw(container, layout),
+        Lead::Packets => open_packets(guard, Vec::new(), base, block),
+        Lead::Stream(start) => open_packets(guard, Vec::new(), start, block),
         Lead::Undecodable { codec, detail } => {
             Err(DecodeError::Undecodable { container: Some(container.to_owned()), codec, detail })
         }
@@ -320,32 +329,22 @@ fn raw_layout(spec: RawSpec) -> RawLayout {
     RawLayout { coding: codec.into(), sample_rate_hz, channels, start: 0, claimed_bytes: None }
 }
 
-fn raw_stream(
+fn open_raw(
     guard: &Guard,
-    container: &str,
+    container: &'static str,
     layout: RawLayout,
     limits: &Limits,
-) -> Result<(Stream, StreamInfo), DecodeError> {
-    let mut info = StreamInfo {
-        container: container.to_owned(),
-        codec: layout.coding.name().to_owned(),
-        sample_rate_hz: layout.sample_rate_hz,
-        channels: layout.channels,
-        duration_secs: None,
-    };
-    // The header's numbers size what follows.
-    check_shape(&info, limits)?;
-    let stream = RawStream::new(guard.clone(), layout);
-    info.duration_secs = stream.duration_secs();
-    Ok((Stream::Raw(Box::new(stream)), info))
+    block: &mut PlanarBlock,
+) -> Result<Stream, DecodeError> {
+    // The header's numbers size what follows, so they are checked before anything is made of them.
+    check_shape(&layout.info(container, None), limits)?;
+    let mut stream = RawStream::new(guard.clone(), container, layout);
+    stream.next(block)?;
+    Ok(Stream::Raw(Box::new(stream)))
 }
 
-/// The shape is not known before the first block; [`PacketStream::info`] has it then.
-fn packet_stream(guard: &Guard, prefix: Vec<u8>, base: u64) -> Result<(Stream, StreamInfo), DecodeError> {
-    let stream = PacketStream::open(guard, prefix, base)?;
-    let (container, codec) = stream.names();
-    let info = StreamInfo { container, codec, sample_rate_hz: 0, channels: 0, duration_secs: None };
-    Ok((Stream::Packets(Box::new(stream)), info))
+fn open_packets(guard: &Guard, prefix: Vec<u8>, base: u64, block: &mut PlanarBlock) -> Result<Stream, DecodeError> {
+    PacketStream::open(guard, prefix, base, block).map(|stream| Stream::Packets(Box::new(stream)))
 }
 
 fn check_shape(info: &StreamInfo, limits: &Limits) -> Result<(), DecodeError> {

@@ -132,6 +132,8 @@ pub(super) fn mp4_sample_entry(code: [u8; 4]) -> String {
         b"mlpa" => "truehd",
         b"enca" => "encrypted",
         b"mp4a" => "aac",
+        b"ulaw" => "pcm_mulaw",
+        b"alaw" => "pcm_alaw",
         _ => return code.escape_ascii().to_string().trim().to_ascii_lowercase(),
     };
     name.to_owned()

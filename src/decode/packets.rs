@@ -4,7 +4,7 @@ use symphonia::core::{
     codecs::{
         CodecParameters,
         audio::{
-            AudioCodecParameters, AudioDecoder, AudioDecoderOptions,
+            AudioCodecParameters, AudioDecoder, AudioDecoderOptions, CODEC_ID_NULL_AUDIO,
             well_known::{CODEC_ID_AAC, CODEC_ID_OPUS},
         },
     },
@@ -16,13 +16,14 @@ use symphonia::core::{
     io::MediaSourceStream,
     meta::MetadataOptions,
     packet::Packet,
+    units::Duration,
 };
 use symphonia::default::formats;
 
 use super::{
     DecodeError, PlanarBlock, StreamInfo, aac, names,
     opus::{self, OpusTrack},
-    sniff,
+    panics, sniff,
     source::{Guard, Handle},
 };
 
@@ -38,6 +39,29 @@ enum PacketDecoder {
     Opus(Box<OpusTrack>),
 }
 
+impl PacketDecoder {
+    fn decode(&mut self, packet: &Packet, block: &mut PlanarBlock) -> Option<Shape> {
+        match self {
+            Self::Opus(track) => {
+                let is_whole = track.decode(&packet.data, packet.trim_end.get(), block);
+                is_whole.then(|| Shape { sample_rate_hz: opus::RATE_HZ, channels: block.channels() })
+            }
+            Self::Symphonia(decoder) => match decoder.decode(packet) {
+                Ok(audio) => {
+                    audio.copy_to_vecs_planar(block.planes_mut());
+                    Some(Shape { sample_rate_hz: audio.spec().rate(), channels: audio.num_planes() })
+                }
+                Err(error) => {
+                    if matches!(error, SymphoniaError::ResetRequired) {
+                        decoder.reset();
+                    }
+                    None
+                }
+            },
+        }
+    }
+}
+
 /// An open container with one chosen audio track.
 pub(super) struct PacketStream {
     guard: Guard,
@@ -47,25 +71,64 @@ pub(super) struct PacketStream {
     codec: String,
     container: String,
     duration_secs: Option<f64>,
+    /// Unit of the track's times.
+    tick_secs: f64,
     shape: Option<Shape>,
     foreign_secs: f64,
+    trimmed_secs: f64,
+    failures_in_a_row: u32,
     damaged_packets: u64,
 }
 
+/// Decoder errors in a row after which the decoder starts anew: some refuse for good what differs from before.
+const MAX_FAILURES_IN_A_ROW: u32 = 8;
+/// How much audio a container may have cut off as an encoder's padding, in all; claims beyond it are not believed, so
+/// that a false length hides nothing.
+const MAX_TRIM_SECS: f64 = 0.25;
+
 /// What all blocks of a stream have in common.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Shape {
     sample_rate_hz: u32,
     channels: usize,
 }
 
 impl PacketStream {
-    /// Finds the container that `prefix` and then the source from byte `base` hold, and its first decodable audio
-    /// track.
-    pub(super) fn open(guard: &Guard, prefix: Vec<u8>, base: u64) -> Result<Self, DecodeError> {
-        let source = MediaSourceStream::new(Box::new(Handle::new(guard, prefix, base)), Default::default());
-        let probed = probe().probe(&Hint::new(), source, FormatOptions::default(), MetadataOptions::default());
-        let reader = probed.map_err(|error| guard.trouble().unwrap_or_else(|| not_recognised(&error)))?;
+    /// Finds the container that `prefix` and then the source from byte `base` hold, its first decodable audio track, and
+    /// that track's first `block`.
+    ///
+    /// With damage or a cut further on, a demultiplexer may stumble over the end of the file or its middle before it
+    /// reads anything. In order from the start it then often succeeds.
+    pub(super) fn open(
+        guard: &Guard,
+        prefix: Vec<u8>,
+        base: u64,
+        block: &mut PlanarBlock,
+    ) -> Result<Self, DecodeError> {
+        let seeking = Handle::new(guard, prefix.clone(), base);
+        match Self::open_at(guard, seeking, block) {
+            Err(error @ DecodeError::Undecodable { .. }) if guard.is_seekable() => {
+                let piped = Handle::new(guard, prefix, base).piped();
+                Self::open_at(guard, piped, block).map_err(|second| match second {
+                    DecodeError::Undecodable { .. } => error,
+                    other => other,
+                })
+            }
+            other => other,
+        }
+    }
+
+    fn open_at(guard: &Guard, source: Handle, block: &mut PlanarBlock) -> Result<Self, DecodeError> {
+        let mut stream = Self::choose(guard, source)?;
+        if stream.next(block)? {
+            return Ok(stream);
+        }
+        let (container, codec) = (Some(stream.container), Some(stream.codec));
+        Err(DecodeError::Undecodable { container, codec, detail: "no audio could be decoded".to_owned() })
+    }
+
+    fn choose(guard: &Guard, source: Handle) -> Result<Self, DecodeError> {
+        let reader = read_container(guard, source)?;
         let container = names::container(reader.format_info().short_name).to_owned();
         let (track, decoder) = match choose_track(&*reader) {
             Ok(chosen) => chosen,
@@ -74,7 +137,7 @@ impl PacketStream {
                 return Err(DecodeError::Undecodable { container: Some(container), codec, detail });
             }
         };
-        let (track_id, duration_secs) = (track.id, duration_secs(track));
+        let (track_id, tick_secs, duration_secs) = (track.id, tick_secs(track), duration_secs(track));
         let codec = audio_params(track).map(|params| names::codec(params.codec)).unwrap_or_default();
         Ok(Self {
             guard: guard.clone(),
@@ -84,27 +147,25 @@ impl PacketStream {
             codec,
             container,
             duration_secs,
+            tick_secs,
             shape: None,
             foreign_secs: 0.0,
+            trimmed_secs: 0.0,
+            failures_in_a_row: 0,
             damaged_packets: 0,
         })
     }
 
-    /// What is known of the stream, once the first block has been read.
-    pub(super) fn info(&self) -> Option<StreamInfo> {
-        let shape = self.shape?;
-        Some(StreamInfo {
+    /// What is known of the stream; its shape is that of its first block.
+    pub(super) fn info(&self) -> StreamInfo {
+        let shape = self.shape.unwrap_or_default();
+        StreamInfo {
             container: self.container.clone(),
             codec: self.codec.clone(),
             sample_rate_hz: shape.sample_rate_hz,
             channels: u16::try_from(shape.channels).unwrap_or(u16::MAX),
             duration_secs: self.duration_secs,
-        })
-    }
-
-    /// Container and codec, for messages.
-    pub(super) fn names(&self) -> (String, String) {
-        (self.container.clone(), self.codec.clone())
+        }
     }
 
     pub(super) fn damaged_packets(&self) -> u64 {
@@ -122,11 +183,14 @@ impl PacketStream {
             }
             match next {
                 Ok(None) => return Ok(false),
-                Ok(Some(packet)) => {
+                Ok(Some(mut packet)) => {
                     errors_in_a_row = 0;
-                    if packet.track_id == self.track_id && self.decode(&packet, block)? {
-                        self.guard.audio_begins();
-                        return Ok(true);
+                    if packet.track_id == self.track_id {
+                        self.doubt_trim(&mut packet);
+                        if self.decode(&packet, block)? {
+                            self.guard.audio_begins();
+                            return Ok(true);
+                        }
                     }
                 }
                 Err(SymphoniaError::ResetRequired) => {
@@ -150,9 +214,8 @@ impl PacketStream {
     fn restart(&mut self) -> bool {
         match choose_track(&*self.reader) {
             Ok((track, decoder)) => {
-                self.track_id = track.id;
-                self.decoder = decoder;
-                self.duration_secs = None;
+                (self.track_id, self.tick_secs, self.duration_secs) = (track.id, tick_secs(track), None);
+                (self.trimmed_secs, self.decoder) = (0.0, decoder);
                 true
             }
             Err(_) => {
@@ -162,34 +225,47 @@ impl PacketStream {
         }
     }
 
+    /// Counts what the container cuts off and keeps it within [`MAX_TRIM_SECS`].
+    fn doubt_trim(&mut self, packet: &mut Packet) {
+        let ticks = packet.trim_start.get().saturating_add(packet.trim_end.get());
+        self.trimmed_secs += ticks as f64 * self.tick_secs;
+        if self.trimmed_secs > MAX_TRIM_SECS {
+            packet.trim_start = Duration::ZERO;
+            packet.trim_end = Duration::ZERO;
+        }
+    }
+
     fn decode(&mut self, packet: &Packet, block: &mut PlanarBlock) -> Result<bool, DecodeError> {
-        let shape = match &mut self.decoder {
-            PacketDecoder::Opus(track) => {
-                if !track.decode(&packet.data, packet.trim_end.get(), block) {
-                    self.damaged_packets += 1;
-                    return Ok(false);
-                }
-                Shape { sample_rate_hz: opus::RATE_HZ, channels: block.channels() }
+        let Some(shape) = self.decode_packet(packet, block) else {
+            self.damaged_packets += 1;
+            self.failures_in_a_row += 1;
+            if self.failures_in_a_row.is_multiple_of(MAX_FAILURES_IN_A_ROW) {
+                self.renew_decoder();
             }
-            PacketDecoder::Symphonia(decoder) => match decoder.decode(packet) {
-                Ok(audio) => {
-                    audio.copy_to_vecs_planar(block.planes_mut());
-                    Shape { sample_rate_hz: audio.spec().rate(), channels: audio.num_planes() }
-                }
-                Err(SymphoniaError::ResetRequired) => {
-                    decoder.reset();
-                    return Ok(false);
-                }
-                Err(_) => {
-                    self.damaged_packets += 1;
-                    return Ok(false);
-                }
-            },
+            return Ok(false);
         };
+        self.failures_in_a_row = 0;
         if block.samples() == 0 || shape.channels == 0 || shape.sample_rate_hz == 0 {
             return Ok(false);
         }
         self.fit(shape, block)
+    }
+
+    /// `None` where the packet is damaged. A decoder that panics over it is replaced.
+    fn decode_packet(&mut self, packet: &Packet, block: &mut PlanarBlock) -> Option<Shape> {
+        let decoder = &mut self.decoder;
+        let contained = panics::contain(|| decoder.decode(packet, block));
+        if contained.is_none() {
+            self.renew_decoder();
+        }
+        contained.flatten()
+    }
+
+    fn renew_decoder(&mut self) {
+        let track = self.reader.tracks().iter().find(|track| track.id == self.track_id);
+        if let Some(Ok(decoder)) = track.and_then(audio_params).map(make_decoder) {
+            self.decoder = decoder;
+        }
     }
 
     /// Holds the stream to the shape of its first block. Fewer channels are filled up with the first one; anything else
@@ -207,8 +283,8 @@ impl PacketStream {
                 "the stream changes from {} Hz and {} channels to {} Hz and {} channels",
                 expected.sample_rate_hz, expected.channels, shape.sample_rate_hz, shape.channels
             );
-            let (container, codec) = self.names();
-            return Err(DecodeError::Undecodable { container: Some(container), codec: Some(codec), detail });
+            let (container, codec) = (Some(self.container.clone()), Some(self.codec.clone()));
+            return Err(DecodeError::Undecodable { container, codec, detail });
         }
         Ok(false)
     }
@@ -227,6 +303,13 @@ fn probe() -> Probe {
     probe.register_format::<formats::OggReader<'_>>();
     probe.register_format::<formats::MkvReader<'_>>();
     probe
+}
+
+fn read_container(guard: &Guard, source: Handle) -> Result<Box<dyn FormatReader>, DecodeError> {
+    let stream = MediaSourceStream::new(Box::new(source), Default::default());
+    probe()
+        .probe(&Hint::new(), stream, FormatOptions::default(), MetadataOptions::default())
+        .map_err(|error| guard.trouble().unwrap_or_else(|| not_recognised(&error)))
 }
 
 fn not_recognised(error: &SymphoniaError) -> DecodeError {
@@ -251,7 +334,10 @@ fn choose_track(reader: &dyn FormatReader) -> Result<Chosen<'_>, (Option<String>
         let Some(params) = audio_params(track) else { continue };
         match make_decoder(params) {
             Ok(decoder) => return Ok((track, decoder)),
-            Err(detail) if refusal.0.is_none() => refusal = (Some(names::codec(params.codec)), detail),
+            Err(detail) if refusal.0.is_none() => {
+                let is_known = params.codec != CODEC_ID_NULL_AUDIO;
+                refusal = (is_known.then(|| names::codec(params.codec)), detail);
+            }
             Err(_) => {}
         }
     }
@@ -288,9 +374,10 @@ fn make_decoder(params: &AudioCodecParameters) -> Result<PacketDecoder, String> 
 fn duration_secs(track: &Track) -> Option<f64> {
     let sample_rate_hz = audio_params(track)?.sample_rate.filter(|&rate_hz| rate_hz > 0);
     let by_samples = || Some(track.num_frames? as f64 / f64::from(sample_rate_hz?));
-    let by_ticks = || {
-        let base = track.time_base?;
-        Some(track.duration?.get() as f64 * f64::from(base.numer.get()) / f64::from(base.denom.get()))
-    };
-    by_samples().or_else(by_ticks)
+    let by_ticks = || Some(track.duration?.get() as f64 * tick_secs(track));
+    by_samples().or_else(by_ticks).filter(|&secs| secs > 0.0)
+}
+
+fn tick_secs(track: &Track) -> f64 {
+    track.time_base.map_or(0.0, |base| f64::from(base.numer.get()) / f64::from(base.denom.get()))
 }

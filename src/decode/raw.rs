@@ -6,7 +6,7 @@
 use std::str::FromStr;
 
 use super::{
-    DecodeError, PlanarBlock,
+    DecodeError, PlanarBlock, StreamInfo,
     g722::G722Decoder,
     gsm::{self, GsmDecoder},
     pcm::SampleCoding,
@@ -156,6 +156,18 @@ pub(super) struct RawLayout {
     pub(super) claimed_bytes: Option<u64>,
 }
 
+impl RawLayout {
+    pub(super) fn info(&self, container: &str, duration_secs: Option<f64>) -> StreamInfo {
+        StreamInfo {
+            container: container.to_owned(),
+            codec: self.coding.name().to_owned(),
+            sample_rate_hz: self.sample_rate_hz,
+            channels: self.channels,
+            duration_secs,
+        }
+    }
+}
+
 enum State {
     Stateless(SampleCoding),
     G722(Box<G722Decoder>),
@@ -166,6 +178,7 @@ enum State {
 /// Reads a [`RawLayout`] block by block.
 pub(super) struct RawStream {
     guard: Guard,
+    container: &'static str,
     layout: RawLayout,
     state: State,
     position: u64,
@@ -176,7 +189,7 @@ pub(super) struct RawStream {
 }
 
 impl RawStream {
-    pub(super) fn new(guard: Guard, layout: RawLayout) -> Self {
+    pub(super) fn new(guard: Guard, container: &'static str, layout: RawLayout) -> Self {
         let (unit_bytes, unit_samples) = layout.coding.unit(layout.channels);
         let state = match layout.coding {
             Coding::Samples(coding) => State::Stateless(coding),
@@ -187,11 +200,15 @@ impl RawStream {
         let end = layout.claimed_bytes.map_or(u64::MAX, |bytes| layout.start.saturating_add(bytes));
         let buffer = vec![0; unit_bytes * (BLOCK_SAMPLES / unit_samples).max(1)];
         guard.audio_begins();
-        Self { guard, layout, state, position: layout.start, end, buffer, unit_bytes, damaged_units: 0 }
+        Self { guard, container, layout, state, position: layout.start, end, buffer, unit_bytes, damaged_units: 0 }
+    }
+
+    pub(super) fn info(&self) -> StreamInfo {
+        self.layout.info(self.container, self.duration_secs())
     }
 
     /// Length by the bytes that are there, where the source knows its length.
-    pub(super) fn duration_secs(&self) -> Option<f64> {
+    fn duration_secs(&self) -> Option<f64> {
         let (unit_bytes, unit_samples) = self.layout.coding.unit(self.layout.channels);
         let bytes = self.guard.bytes()?.min(self.end).saturating_sub(self.layout.start);
         let samples = bytes / unit_bytes as u64 * unit_samples as u64;

@@ -180,7 +180,8 @@ pub(super) fn mp4_codec(guard: &Guard) -> Option<String> {
             short => (u64::from(short), 8),
         };
         match &kind {
-            b"hdlr" => is_sound = head[16..20] == *b"soun",
+            b"trak" => is_sound = false,
+            b"hdlr" => is_sound |= head[16..20] == *b"soun",
             b"stsd" if is_sound => {
                 let mut entry = [0; 24];
                 guard.read_at(position, &mut entry).ok()?;

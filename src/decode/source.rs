@@ -17,13 +17,21 @@ use super::{DecodeError, Limits};
 #[derive(Clone)]
 pub(super) struct Guard {
     shared: Arc<Mutex<Shared>>,
-    seekable: bool,
+    is_seekable: bool,
     bytes: Option<u64>,
 }
 
+/// How far a source that cannot seek can be read again, before its audio begins.
+const RECENT_BYTES: usize = 64 * 1_024;
+
 struct Shared {
     source: Box<dyn MediaSource>,
+    /// Where the source stands, in bytes.
     position: u64,
+    is_seekable: bool,
+    /// The last bytes read from a source that cannot seek, up to `position`, so that what was looked at first can be
+    /// read again.
+    recent: Vec<u8>,
     limits: Limits,
     started: Instant,
     read_bytes: u64,
@@ -41,10 +49,12 @@ enum Trouble {
 impl Guard {
     /// Guards `source`, which must stand at its start.
     pub(super) fn new(source: Box<dyn MediaSource>, limits: &Limits) -> Self {
-        let (seekable, bytes) = (source.is_seekable(), source.byte_len());
+        let (is_seekable, bytes) = (source.is_seekable(), source.byte_len());
         let shared = Shared {
             source,
             position: 0,
+            is_seekable,
+            recent: Vec::new(),
             limits: limits.clone(),
             started: Instant::now(),
             read_bytes: 0,
@@ -52,7 +62,12 @@ impl Guard {
             in_metadata: true,
             trouble: None,
         };
-        Self { shared: Arc::new(Mutex::new(shared)), seekable, bytes }
+        Self { shared: Arc::new(Mutex::new(shared)), is_seekable, bytes }
+    }
+
+    /// Whether the source can go back.
+    pub(super) fn is_seekable(&self) -> bool {
+        self.is_seekable
     }
 
     /// Length of the source in bytes, where it is known.
@@ -79,7 +94,7 @@ impl Guard {
             Some(Trouble::Limit { which, detail }) => Some(DecodeError::Limit { which, detail: detail.clone() }),
             Some(Trouble::Io(error)) => {
                 let kind = error.kind();
-                match std::mem::replace(&mut shared.trouble, Some(Trouble::Io(kind.into()))) {
+                match shared.trouble.replace(Trouble::Io(kind.into())) {
                     Some(Trouble::Io(error)) => Some(DecodeError::Io(error)),
                     _ => None,
                 }
@@ -90,10 +105,9 @@ impl Guard {
     /// Reads up to `buffer.len()` bytes at `position`, fewer only at the end of the source.
     pub(super) fn read_at(&self, position: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let mut shared = self.lock();
-        shared.go_to(position, self.seekable)?;
         let mut filled = 0;
         while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            match shared.read(rest)? {
+            match shared.read_at(position + filled as u64, rest)? {
                 0 => break,
                 count => filled += count,
             }
@@ -107,6 +121,20 @@ impl Guard {
 }
 
 impl Shared {
+    /// One read at `position`, wherever the source stands.
+    fn read_at(&mut self, position: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let back_bytes = self.position.checked_sub(position).and_then(|bytes| usize::try_from(bytes).ok());
+        if let (false, Some(back_bytes @ 1..)) = (self.is_seekable, back_bytes) {
+            let start = self.recent.len().checked_sub(back_bytes);
+            let start = start.ok_or_else(|| io::Error::other("the source cannot go back"))?;
+            let count = buffer.len().min(back_bytes);
+            buffer[..count].copy_from_slice(&self.recent[start..start + count]);
+            return Ok(count);
+        }
+        self.go_to(position)?;
+        self.read(buffer)
+    }
+
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.check_wall();
         if self.trouble.is_some() {
@@ -120,6 +148,7 @@ impl Shared {
             }
         };
         self.position += count as u64;
+        self.keep(&buffer[..count]);
         self.read_bytes = self.read_bytes.saturating_add(count as u64);
         self.check(self.read_bytes <= self.limits.max_bytes, "max_bytes", |limits| {
             format!("more than {} bytes to read", limits.max_bytes)
@@ -138,11 +167,23 @@ impl Shared {
         Ok(count)
     }
 
-    fn go_to(&mut self, position: u64, seekable: bool) -> io::Result<()> {
+    fn keep(&mut self, bytes: &[u8]) {
+        if self.is_seekable || !self.in_metadata {
+            return;
+        }
+        self.recent.extend_from_slice(bytes);
+        if self.recent.len() > 2 * RECENT_BYTES {
+            let surplus = self.recent.len() - RECENT_BYTES;
+            self.recent.drain(..surplus);
+        }
+    }
+
+    /// Seeks, or reads on where the source cannot.
+    fn go_to(&mut self, position: u64) -> io::Result<()> {
         if position == self.position {
             return Ok(());
         }
-        if seekable {
+        if self.is_seekable {
             return match self.source.seek(SeekFrom::Start(position)) {
                 Ok(reached) => {
                     self.position = reached;
@@ -191,12 +232,18 @@ pub(super) struct Handle {
     base: u64,
     /// Position as the reader sees it: 0 is the start of the prefix.
     position: u64,
+    as_pipe: bool,
 }
 
 impl Handle {
     /// Shows `prefix` followed by the source from byte `base`.
     pub(super) fn new(guard: &Guard, prefix: Vec<u8>, base: u64) -> Self {
-        Self { guard: guard.clone(), prefix, base, position: 0 }
+        Self { guard: guard.clone(), prefix, base, position: 0, as_pipe: false }
+    }
+
+    /// The same, but it claims that it cannot seek: demultiplexers then read from start to end only.
+    pub(super) fn piped(self) -> Self {
+        Self { as_pipe: true, ..self }
     }
 
     fn visible_bytes(&self) -> Option<u64> {
@@ -215,9 +262,7 @@ impl Read for Handle {
             }
             None => {
                 let position = self.position - self.prefix.len() as u64 + self.base;
-                let mut shared = self.guard.lock();
-                shared.go_to(position, self.guard.seekable)?;
-                shared.read(buffer)?
+                self.guard.lock().read_at(position, buffer)?
             }
         };
         self.position += count as u64;
@@ -243,10 +288,10 @@ impl Seek for Handle {
 
 impl MediaSource for Handle {
     fn is_seekable(&self) -> bool {
-        self.guard.seekable
+        self.guard.is_seekable && !self.as_pipe
     }
 
     fn byte_len(&self) -> Option<u64> {
-        self.visible_bytes()
+        self.visible_bytes().filter(|_| !self.as_pipe)
     }
 }
