@@ -266,7 +266,7 @@ fn speech_is_contiguous_and_pauses_are_not_speech() {
     // Pauses of 250 ms after every sixth syllable, the stop gaps before and after belong to them or are bridged.
     assert!(runs.len() <= 7, "{runs:?}");
     assert!(
-        runs[1..runs.len() - 1].iter().all(|&(class, frames)| class != FrameClass::Speech || frames >= 50),
+        runs[1..runs.len() - 1].iter().all(|&(class, frames)| class != FrameClass::Speech || frames >= 40),
         "{runs:?}"
     );
 }
