@@ -12,7 +12,8 @@ const AUDIBLE_SPAN_DB: f32 = 38.0;
 const MARGIN_DB: f32 = 6.0;
 /// The margin is at most this share of the range, so that dense speech in noise is not cut to pieces.
 const MARGIN_SHARE: f32 = 0.4;
-/// A chunk with less range than this is all floor or all signal: the other cues decide, or the carried floor.
+/// A chunk with less range than this is all floor or all signal: a background that was heard under something decides, or
+/// else the other cues.
 const STEADY_RANGE_DB: f32 = 10.0;
 /// The carried floor rises by no more than this per chunk.
 const FLOOR_RISE_DB: f32 = 6.0;
@@ -31,6 +32,9 @@ pub(super) struct Activity {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Levels {
     floor_db: Option<f32>,
+    /// The floor was seen beneath something louder, so it is no signal of its own.
+    floor_is_background: bool,
+    /// Loudest frame of the last speech.
     speech_db: Option<f32>,
 }
 
@@ -47,18 +51,20 @@ impl Levels {
         }
         let chunk_floor_db = low_db.max(loud_db - FLOOR_SPAN_DB);
         let floor_db = self.floor_db.map_or(chunk_floor_db, |old| chunk_floor_db.min(old + FLOOR_RISE_DB));
-        let threshold_db = self.threshold(floor_db, loud_db);
+        let is_steady = loud_db - floor_db < STEADY_RANGE_DB;
+        self.floor_is_background |= !is_steady;
         self.floor_db = Some(floor_db);
+        let threshold_db = self.threshold_db(floor_db, loud_db);
         Activity { active: smooth.iter().map(|&level| level > threshold_db).collect(), floor_db }
     }
 
-    fn threshold(&self, floor_db: f32, loud_db: f32) -> f32 {
-        let range_db = loud_db - floor_db;
+    fn threshold_db(&self, floor_db: f32, loud_db: f32) -> f32 {
         let audible_db = self.speech_db.map_or(loud_db, |speech| speech.max(loud_db)) - AUDIBLE_SPAN_DB;
-        if range_db < STEADY_RANGE_DB && self.floor_db.is_none() {
-            return DIGITAL_SILENCE_DB.min(audible_db);
+        if !self.floor_is_background {
+            return audible_db;
         }
-        audible_db.max(floor_db + MARGIN_DB.min(MARGIN_SHARE * range_db.max(STEADY_RANGE_DB)))
+        let range_db = (loud_db - floor_db).max(STEADY_RANGE_DB);
+        audible_db.max(floor_db + MARGIN_DB.min(MARGIN_SHARE * range_db))
     }
 
     /// Takes note of how loud the frames were that turned out to be speech.

@@ -123,7 +123,8 @@ fn is_speech(class: FrameClass) -> bool {
     class == FrameClass::Speech
 }
 
-/// Makes short dips between speech frames speech; the first frames may go on from speech before the chunk.
+/// Makes short dips between speech frames speech; the first frames may go on from speech before the chunk. Of a dip
+/// across the end of a chunk only the part in the later chunk is bridged, for the earlier one has been given out.
 fn bridge_dips(classes: &mut [FrameClass], since_speech_frames: usize) {
     let mut dip_frames = since_speech_frames;
     for t in 0..classes.len() {

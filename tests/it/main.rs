@@ -6,3 +6,4 @@ mod cli;
 mod decode;
 mod hostile;
 mod metrics;
+mod speech;
