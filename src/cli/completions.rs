@@ -1,11 +1,9 @@
 //! `clonewatch completions`: shell completions, from the same table that parses the arguments.
 
-use std::io::{self, Write};
-
 use clap::CommandFactory;
 
-use super::Cli;
-use crate::error::{Error, Exit, Result};
+use super::{Cli, print};
+use crate::error::{Exit, Result};
 
 /// Arguments of `clonewatch completions`.
 #[derive(Debug, clap::Args)]
@@ -22,6 +20,5 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<Exit> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "clonewatch", &mut script);
-    io::stdout().write_all(&script).map_err(|e| Error::io("standard output", e))?;
-    Ok(Exit::BonaFide)
+    print(&script)
 }

@@ -11,6 +11,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
+use super::note;
 use crate::error::{Error, Exit, Result};
 
 /// Listens until dropped; its thread is joined then.
@@ -70,7 +71,7 @@ impl Drop for Interrupt {
 async fn raise_then_exit(signals: &mut Signals, flag: &AtomicBool) {
     signals.next().await;
     flag.store(true, Ordering::Relaxed);
-    eprintln!("clonewatch: finishing the files in progress; once more to stop at once");
+    note("clonewatch: finishing the files in progress; once more to stop at once");
     signals.next().await;
     process::exit(Exit::Operational.code().into());
 }

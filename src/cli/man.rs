@@ -1,14 +1,13 @@
 //! `clonewatch man`: manual pages, from the same table that parses the arguments.
 
 use std::{
-    fs,
-    io::{self, Write},
+    fs, io,
     path::{Path, PathBuf},
 };
 
 use clap::{Command, CommandFactory};
 
-use super::Cli;
+use super::{Cli, print};
 use crate::error::{Error, Exit, Result};
 
 /// Arguments of `clonewatch man`.
@@ -29,14 +28,14 @@ pub fn run(args: &Args) -> Result<Exit> {
     match &args.out {
         None => {
             let page = page(command).map_err(|e| Error::io("standard output", e))?;
-            io::stdout().write_all(&page).map_err(|e| Error::io("standard output", e))?;
+            print(&page)
         }
         Some(folder) => {
             fs::create_dir_all(folder).map_err(|e| Error::io(folder.display(), e))?;
             write_all(command, "clonewatch", folder)?;
+            Ok(Exit::BonaFide)
         }
     }
-    Ok(Exit::BonaFide)
 }
 
 /// Writes `clonewatch.1`, `clonewatch-scan.1` and so on, down to commands of commands.

@@ -12,6 +12,11 @@ pub mod render;
 pub mod scan;
 pub mod tally;
 
+use std::{
+    fmt,
+    io::{self, Write},
+};
+
 use clap::{Parser, Subcommand};
 
 use crate::error::{Error, Exit, Result};
@@ -58,12 +63,30 @@ impl Cli {
     }
 }
 
+/// Writes `bytes` to standard output. A reader that has gone away is no one's error, but not success either.
+///
+/// # Errors
+/// Standard output cannot be written.
+fn print(bytes: &[u8]) -> Result<Exit> {
+    let mut out = io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Ok(()) => Ok(Exit::BonaFide),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Operational),
+        Err(error) => Err(Error::io("standard output", error)),
+    }
+}
+
+/// A line on standard error. Where nobody can read it any more, the work goes on all the same.
+fn note(line: impl fmt::Display) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
 /// Names an error on standard error.
 pub fn report_error(error: &Error) {
     let text = error.to_string();
     // Indented, so that a line break in a file name cannot pass for a message of its own.
     let lines: Vec<String> = text.lines().map(render::printable).collect();
-    eprintln!("clonewatch: {}", lines.join("\n  "));
+    note(format_args!("clonewatch: {}", lines.join("\n  ")));
 }
 
 #[cfg(test)]

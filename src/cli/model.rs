@@ -1,12 +1,10 @@
 //! `clonewatch model`: what a model bundle is, and whether it may be used.
 
-use std::{
-    io::{self, Write},
-    path::PathBuf,
-};
+use std::path::PathBuf;
 
+use super::print;
 use crate::{
-    error::{Error, Exit, Result},
+    error::{Exit, Result},
     model::ModelBundle,
     scan::load_model,
 };
@@ -46,8 +44,7 @@ pub fn run(args: &Args) -> Result<Exit> {
             format!("{}: verified, sha256 {}\n", bundle.manifest().id, bundle.sha256())
         }
     };
-    io::stdout().write_all(text.as_bytes()).map_err(|e| Error::io("standard output", e))?;
-    Ok(Exit::BonaFide)
+    print(text.as_bytes())
 }
 
 fn describe(bundle: &ModelBundle) -> String {

@@ -14,6 +14,7 @@ use super::{
     engine::{EngineArgs, provenance},
     inputs::{Inputs, Source, Symlinks},
     interrupt::Interrupt,
+    note,
     progress::Progress,
     render::{Colour, Csv, Detail, Jsonl, Renderer, Text},
     report_error,
@@ -74,36 +75,48 @@ pub fn run(args: &Args) -> Result<Exit> {
     tally.failed_count = inputs.failures.len();
     tally.skipped_count = inputs.skipped_count;
 
-    let written = scan_all(args, &engine, &inputs, &interrupt, &mut tally);
-    match written {
+    let batch = Batch { args, engine: &engine, inputs: &inputs, interrupt: &interrupt };
+    match batch.scan_all(&mut tally) {
+        // Not all was delivered, so this must not look like a clean bill of health.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(Exit::Operational),
         other => other.map_err(|e| Error::io("standard output", e))?,
     }
     if tally.is_batch() && (args.format == Format::Text || io::stderr().is_terminal()) {
-        eprintln!("{tally}");
+        note(&tally);
     }
     if interrupt.is_raised() { Err(Error::Interrupted) } else { Ok(tally.exit()) }
 }
 
-/// Scans and writes until the end, a signal, or output that cannot be written.
-fn scan_all(args: &Args, engine: &Engine, inputs: &Inputs, interrupt: &Interrupt, tally: &mut Tally) -> io::Result<()> {
-    let renderer = renderer(args, engine);
-    let mut out = io::stdout().lock();
-    out.write_all(renderer.header().as_bytes())?;
-    let progress = Progress::new(inputs.sources.len(), inputs.total_bytes);
-    let mut written = out.flush();
-    let threads = args.engine.thread_count();
-    let work = |source: &Source| scan_one(engine, source, args.raw);
-    ordered_map(&inputs.sources, threads, interrupt.flag(), work, |index, outcome| {
-        progress.around(|| match &outcome {
-            Ok(result) => written = out.write_all(renderer.result(result).as_bytes()).and_then(|()| out.flush()),
-            Err(error) => report_error(error),
+/// One run: what is scanned, by what, and what may stop it.
+struct Batch<'a> {
+    args: &'a Args,
+    engine: &'a Engine,
+    inputs: &'a Inputs,
+    interrupt: &'a Interrupt,
+}
+
+impl Batch<'_> {
+    /// Scans and writes until the end, a signal, or output that cannot be written.
+    fn scan_all(&self, tally: &mut Tally) -> io::Result<()> {
+        let sources = &self.inputs.sources;
+        let renderer = renderer(self.args, self.engine);
+        let mut out = io::stdout().lock();
+        out.write_all(renderer.header().as_bytes())?;
+        let progress = Progress::new(sources.len(), self.inputs.total_bytes);
+        let mut written = out.flush();
+        let threads = self.args.engine.thread_count();
+        let work = |source: &Source| scan_one(self.engine, source, self.args.raw);
+        ordered_map(sources, threads, self.interrupt.flag(), work, |index, outcome| {
+            progress.around(|| match &outcome {
+                Ok(result) => written = out.write_all(renderer.result(result).as_bytes()).and_then(|()| out.flush()),
+                Err(error) => report_error(error),
+            });
+            tally.add(outcome.as_ref());
+            progress.advance(index + 1, sources.get(index).map_or(0, bytes_of));
+            written.is_ok()
         });
-        tally.add(outcome.as_ref());
-        progress.advance(index + 1, inputs.sources.get(index).map_or(0, bytes_of));
-        written.is_ok()
-    });
-    written
+        written
+    }
 }
 
 fn renderer(args: &Args, engine: &Engine) -> Box<dyn Renderer> {

@@ -11,7 +11,8 @@ use crate::policy::Decision;
 const DRAW_COUNT: usize = 1000;
 /// Any fixed number: the intervals of one set of trials never change.
 const SEED: u64 = 0x636C_6F6E_6577_6174;
-/// Fewer clusters than this say too little about how clusters differ, and no interval is given.
+/// With fewer clusters than this of a class that a measure needs, they say too little about how clusters differ, and no
+/// interval is given: one spoof among many genuine sources would otherwise seem to be known exactly.
 const MIN_CLUSTER_COUNT: usize = 5;
 
 /// Ends of a 95 % interval.
@@ -118,15 +119,25 @@ impl Panel {
         Measures::new(&total, steps.as_ref())
     }
 
-    /// The 95 % interval of each measure. `None` with fewer than 5 clusters, or where fewer than half of the draws
-    /// have the trials that the measure needs.
+    /// The 95 % interval of each measure. `None` with fewer than 5 clusters of a class that the measure needs, or where
+    /// fewer than half of the draws have the trials that it needs.
     pub(super) fn intervals(&self) -> Measures<Interval> {
-        if self.cluster_count() < MIN_CLUSTER_COUNT {
+        let enough = [Class::BonaFide, Class::Spoof].map(|class| self.clusters_with(class) >= MIN_CLUSTER_COUNT);
+        if enough == [false, false] {
             return Measures::default();
         }
         let mut rng = SplitMix64::new(SEED);
         let draws: Vec<Measures> = (0..DRAW_COUNT).map(|_| self.measure(&self.draw_weights(&mut rng))).collect();
-        Measures::from_fn(|measure| percentile_interval(draws.iter().filter_map(|draw| draw.get(measure)).collect()))
+        Measures::from_fn(|measure| {
+            let supported = measure.classes().iter().all(|&class| enough[class_index(class)]);
+            let values = || draws.iter().filter_map(|draw| draw.get(measure)).collect();
+            supported.then(values).and_then(percentile_interval)
+        })
+    }
+
+    fn clusters_with(&self, class: Class) -> usize {
+        let has = |tally: &&Tally| tally.decided[class_index(class)].iter().any(|&count| count > 0.0);
+        self.tallies.iter().filter(has).count()
     }
 
     /// How often each cluster comes up in as many draws with replacement as there are clusters.

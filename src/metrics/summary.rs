@@ -95,6 +95,17 @@ impl Measure {
         }
     }
 
+    /// The classes it needs trials of.
+    pub fn classes(self) -> &'static [Class] {
+        match self {
+            Self::SpoofCaught | Self::SpoofPassed | Self::SpoofInconclusive | Self::SpoofMeanLlr => &[Class::Spoof],
+            Self::GenuinePassed | Self::GenuineFlagged | Self::GenuineInconclusive | Self::GenuineMeanLlr => {
+                &[Class::BonaFide]
+            }
+            _ => &[Class::BonaFide, Class::Spoof],
+        }
+    }
+
     /// How it is written for a person.
     pub fn unit(self) -> Unit {
         match self {
@@ -169,7 +180,7 @@ fn mean_llr(tally: &Tally, class: Class) -> Option<f64> {
 pub struct Estimate {
     /// Over all trials.
     pub value: f64,
-    /// 95 %, clustered bootstrap; `None` where there are too few clusters.
+    /// 95 %, clustered bootstrap; `None` with fewer than 5 clusters of a class that the measure needs.
     pub interval: Option<Interval>,
 }
 

@@ -177,6 +177,16 @@ fn intervals_are_clustered_and_repeat() {
     assert_eq!(together, flagged(true), "same trials, same interval");
 }
 
+#[test]
+fn a_class_from_too_few_clusters_has_no_interval() {
+    let genuine = (0..20).map(|index| trial(Class::BonaFide, Some(f64::from(index)), Decision::BonaFide, index));
+    let spoofs = (0..20).map(|index| trial(Class::Spoof, Some(-f64::from(index)), Decision::Spoof, index % 4));
+    let summary = Summary::new(&genuine.chain(spoofs).collect::<Vec<_>>());
+    let has_interval = |measure| summary.get(measure).is_some_and(|estimate| estimate.interval.is_some());
+    assert!(has_interval(Measure::GenuinePassed) && has_interval(Measure::GenuineMeanLlr));
+    assert!(!has_interval(Measure::SpoofCaught) && !has_interval(Measure::Eer));
+}
+
 fn any_scores() -> impl Strategy<Value = (Vec<f64>, Vec<f64>)> {
     // Few distinct values, so that ties are common.
     let score = || (-20_i32..20).prop_map(|tenths| f64::from(tenths) / 4.0);

@@ -1,14 +1,13 @@
 //! The report as one JSON object, schema `clonewatch-eval/1`. Shares are 0-1, all values rounded to four decimals.
 
 use serde::Serialize;
-use serde_json::{Map, Value, json};
 
 use super::{
     Setting,
     report::{Report, ReportRow},
 };
 use crate::{
-    cli::render::{Provenance, rounded},
+    cli::render::rounded,
     metrics::{DetectionCost, Measure, Summary},
 };
 
@@ -22,12 +21,38 @@ struct Head<'a> {
     families: &'a str,
     join: Option<u16>,
     failed: usize,
-    model: Option<Value>,
-    policy: Option<Value>,
+    model: Option<Model<'a>>,
+    policy: Option<Policy<'a>>,
     version: &'static str,
-    cost: Value,
-    interval: Value,
+    cost: Cost,
+    interval: Interval,
     rows: Vec<Line<'a>>,
+}
+
+#[derive(Serialize)]
+struct Model<'a> {
+    id: &'a str,
+    sha256: &'a str,
+}
+
+#[derive(Serialize)]
+struct Policy<'a> {
+    id: &'a str,
+}
+
+#[derive(Serialize)]
+struct Cost {
+    spoof_prior: f64,
+    miss_cost: f64,
+    false_acceptance_cost: f64,
+    bayes_threshold_llr: f64,
+}
+
+#[derive(Serialize)]
+struct Interval {
+    level: f64,
+    method: &'static str,
+    clustered_by: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -38,13 +63,13 @@ struct Line<'a> {
     spoof: usize,
     unscored: usize,
     clusters: usize,
-    measures: Map<String, Value>,
-    versus_all_bona_fide: Option<Map<String, Value>>,
+    measures: Measures<'a>,
+    versus_all_bona_fide: Option<Measures<'a>>,
 }
 
 /// The object and a line break.
 pub fn object(setting: &Setting, report: &Report) -> String {
-    let model = |p: &Provenance| json!({ "id": p.model_id, "sha256": p.model_sha256 });
+    let provenance = setting.provenance.as_ref();
     let cost = DetectionCost::ASVSPOOF5;
     let head = Head {
         schema: "clonewatch-eval/1",
@@ -53,16 +78,16 @@ pub fn object(setting: &Setting, report: &Report) -> String {
         families: &setting.families,
         join: setting.join,
         failed: setting.failed_count,
-        model: setting.provenance.as_ref().map(model),
-        policy: setting.provenance.as_ref().map(|p| json!({ "id": p.policy_id })),
+        model: provenance.map(|p| Model { id: &p.model_id, sha256: &p.model_sha256 }),
+        policy: provenance.map(|p| Policy { id: &p.policy_id }),
         version: env!("CARGO_PKG_VERSION"),
-        cost: json!({
-            "spoof_prior": cost.spoof_prior,
-            "miss_cost": cost.miss_cost,
-            "false_acceptance_cost": cost.false_acceptance_cost,
-            "bayes_threshold_llr": rounded(cost.bayes_threshold(), DECIMALS),
-        }),
-        interval: json!({ "level": 0.95, "method": "percentile bootstrap", "clustered_by": report.clustered_by }),
+        cost: Cost {
+            spoof_prior: cost.spoof_prior,
+            miss_cost: cost.miss_cost,
+            false_acceptance_cost: cost.false_acceptance_cost,
+            bayes_threshold_llr: rounded(cost.bayes_threshold(), DECIMALS),
+        },
+        interval: Interval { level: 0.95, method: "percentile bootstrap", clustered_by: report.clustered_by },
         rows: report.rows.iter().map(line).collect(),
     };
     let mut text = serde_json::to_string_pretty(&head).expect("plain structs of strings and numbers");
@@ -79,29 +104,46 @@ fn line(row: &ReportRow) -> Line<'_> {
         spoof: summary.spoof_count,
         unscored: summary.unscored_count,
         clusters: summary.cluster_count,
-        measures: measures(summary, &Measure::ALL),
-        versus_all_bona_fide: row.versus_all.as_ref().map(|summary| measures(summary, &Measure::OF_RANKING)),
+        measures: Measures { summary, of: &Measure::ALL },
+        versus_all_bona_fide: row.versus_all.as_ref().map(|summary| Measures { summary, of: &Measure::OF_RANKING }),
     }
 }
 
-fn measures(summary: &Summary, of: &[Measure]) -> Map<String, Value> {
-    let value = |measure: &Measure| {
-        summary.get(*measure).map_or(Value::Null, |estimate| {
-            let end = |pick: fn(&crate::metrics::Interval) -> f64| {
-                estimate.interval.as_ref().map(|interval| rounded(pick(interval), DECIMALS))
-            };
-            json!({
-                "value": rounded(estimate.value, DECIMALS),
-                "low": end(|interval| interval.low),
-                "high": end(|interval| interval.high),
-            })
+/// Measures of one summary, as an object in the order of `of`.
+struct Measures<'a> {
+    summary: &'a Summary,
+    of: &'static [Measure],
+}
+
+#[derive(Serialize)]
+struct Value95 {
+    value: f64,
+    low: Option<f64>,
+    high: Option<f64>,
+}
+
+impl Serialize for Measures<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.of.iter().map(|&measure| (measure.key(), self.value(measure))))
+    }
+}
+
+impl Measures<'_> {
+    fn value(&self, measure: Measure) -> Option<Value95> {
+        let estimate = self.summary.get(measure)?;
+        let rounded = |value| rounded(value, DECIMALS);
+        Some(Value95 {
+            value: rounded(estimate.value),
+            low: estimate.interval.map(|interval| rounded(interval.low)),
+            high: estimate.interval.map(|interval| rounded(interval.high)),
         })
-    };
-    of.iter().map(|measure| (measure.key().to_owned(), value(measure))).collect()
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::{super::report::tests as samples, *};
 
     #[test]

@@ -11,7 +11,7 @@ pub mod text;
 
 use std::{
     fs,
-    io::{self, IsTerminal, Write},
+    io::{self, IsTerminal},
     path::{Path, PathBuf},
     sync::atomic::AtomicBool,
 };
@@ -19,6 +19,7 @@ use std::{
 use super::{
     engine::{EngineArgs, provenance},
     interrupt::Interrupt,
+    print,
     render::Provenance,
 };
 use crate::{
@@ -106,18 +107,14 @@ pub fn run(args: &Args) -> Result<Exit> {
     let by = report::breakdown_columns(&columns, &rows, &args.by)?;
     let report = Report::new(&columns, &rows, &by, args.engine.thread_count());
     if let Some(path) = &args.det {
-        draw_det(path, &setting, &report)?;
+        draw_det(path, &setting, &report, &args.by)?;
     }
     let text = match args.format {
         Format::Text => text::tables(&setting, &report),
         Format::Json => json::object(&setting, &report),
     };
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Operational),
-        Err(error) => Err(Error::io("standard output", error)),
-        Ok(()) if setting.failed_count > 0 => Ok(Exit::Operational),
-        Ok(()) => Ok(Exit::BonaFide),
-    }
+    let exit = print(text.as_bytes())?;
+    Ok(if setting.failed_count > 0 { Exit::Operational } else { exit })
 }
 
 type Scored = (Vec<ScoredRow>, Vec<String>, Setting);
@@ -167,12 +164,13 @@ fn score_protocol(args: &Args) -> Result<Scored> {
     Ok((rows, protocol.columns, setting(args, path, Some(provenance(&engine)), failed_count)))
 }
 
-/// Headline rows, and those of breakdowns with both classes, as far as colours reach.
-fn draw_det(path: &Path, setting: &Setting, report: &Report) -> Result<()> {
+/// Headline rows, and those of columns that were asked for, as far as colours reach.
+fn draw_det(path: &Path, setting: &Setting, report: &Report, asked: &[String]) -> Result<()> {
     const MOST_CURVES: usize = 6;
     let curves: Vec<Curve> = report
         .rows
         .iter()
+        .filter(|row| row.column.as_ref().is_none_or(|column| asked.contains(column)))
         .filter_map(|row| row.steps.as_ref().map(|steps| Curve::new(row.title(), steps)))
         .take(MOST_CURVES)
         .collect();

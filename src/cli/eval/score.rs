@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     audio::Resampler,
-    cli::{interrupt::Interrupt, progress::Progress, render::reason_key, report_error},
+    cli::{interrupt::Interrupt, note, progress::Progress, render::reason_key, report_error},
     decode::{DecodeError, Decoder, OpenOptions},
     error::{Error, Result},
     policy::Verdict,
@@ -55,7 +55,10 @@ pub fn recordings(protocol: &Protocol, join: Option<u16>) -> Result<Vec<Recordin
     let groups = order.iter().filter_map(|kind| kinds.get(kind)).flat_map(|rows| rows.chunks_exact(join));
     let joined: Vec<Recording> = groups.map(joined).collect();
     let left_out = protocol.rows.len() - joined.len() * join;
-    eprintln!("clonewatch: {} recordings of {join} joined files; {left_out} files make no full one", joined.len());
+    note(format_args!(
+        "clonewatch: {} recordings of {join} joined files; {left_out} files make no full one",
+        joined.len()
+    ));
     if joined.is_empty() {
         return Err(Error::Usage(format!("--join {join}: no speaker and system has that many files")));
     }

@@ -34,7 +34,7 @@ const HEADLINE: [(Measure, &str); 15] = [
 pub fn tables(setting: &Setting, report: &Report) -> String {
     let mut text = head(setting, report);
     for row in report.rows.iter().filter(|row| row.column.is_none()) {
-        text += &headline(row);
+        text += &headline(row, unit_of(report));
     }
     let broken_down: Vec<&ReportRow> = report.rows.iter().filter(|row| row.column.is_some()).collect();
     for group in broken_down.chunk_by(|a, b| a.column == b.column) {
@@ -63,7 +63,7 @@ fn head(setting: &Setting, report: &Report) -> String {
             format_args!("model     {} (sha256 {hash}…), policy {}\n", provenance.model_id, provenance.policy_id),
         );
     }
-    let unit = report.clustered_by.unwrap_or("recording");
+    let unit = unit_of(report);
     line(&mut text, format_args!("intervals 95 %, bootstrap by {unit}\n"));
     if setting.failed_count > 0 {
         line(&mut text, format_args!("left out  {} that could not be read\n", setting.failed_count));
@@ -71,10 +71,15 @@ fn head(setting: &Setting, report: &Report) -> String {
     text
 }
 
-fn headline(row: &ReportRow) -> String {
+/// What the bootstrap draws.
+fn unit_of(report: &Report) -> &'static str {
+    report.clustered_by.unwrap_or("recording")
+}
+
+fn headline(row: &ReportRow, unit: &str) -> String {
     let summary = &row.summary;
     let mut text = format!(
-        "\n{}: {} genuine, {} spoofs, {} clusters",
+        "\n{}: {} genuine, {} spoofs, {} {unit}s",
         row.value, summary.bona_fide_count, summary.spoof_count, summary.cluster_count
     );
     if summary.unscored_count > 0 {
@@ -187,7 +192,7 @@ mod tests {
             "where split=val",
             "joined    8",
             "left out  2",
-            "core: 2 genuine, 2 spoofs, 3 clusters",
+            "core: 2 genuine, 2 spoofs, 3 sources",
             "EER (ROC convex hull)     0.0 %",
             "spoofs caught             50.0 %",
             "tts           0      2  0.0 * ",
