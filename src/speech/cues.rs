@@ -83,15 +83,21 @@ fn measure_frame(row: &[f32], stable_power: f32) -> Cues {
     }
 }
 
-/// Power of the two strongest lines of a telephone band, each with its main lobe.
+/// Power of the two strongest lines of a telephone band, each with its main lobe; the lobes do not overlap.
 fn two_lines_power(band: &[f32]) -> f32 {
-    let strongest = |skip: std::ops::Range<usize>| {
-        let bins = band.iter().enumerate().filter(|(k, _)| !skip.contains(k));
-        bins.fold((0, 0.0f32), |best, (k, &p)| if p > best.1 { (k, p) } else { best }).0
-    };
-    let lobe = |k: usize| k.saturating_sub(LOBE_BINS)..(k + LOBE_BINS + 1).min(band.len());
-    let first = lobe(strongest(0..0));
-    let second = lobe(strongest(first.clone()));
-    let overlap = second.clone().filter(|k| first.contains(k)).map(|k| band[k]).sum::<f32>();
-    band[first].iter().sum::<f32>() + band[second].iter().sum::<f32>() - overlap
+    let first = strongest(band);
+    let (below, rest) = band.split_at(first.saturating_sub(LOBE_BINS));
+    let above = rest.get(first - below.len() + LOBE_BINS + 1..).unwrap_or_default();
+    let second = [below, above].map(|part| lobe_power(part, strongest(part))).into_iter().fold(0.0, f32::max);
+    lobe_power(band, first) + second
+}
+
+/// The first of the strongest bins.
+fn strongest(bins: &[f32]) -> usize {
+    let most = bins.iter().copied().fold(0.0, f32::max);
+    bins.iter().position(|&p| p == most).unwrap_or(0)
+}
+
+fn lobe_power(bins: &[f32], centre: usize) -> f32 {
+    bins.iter().skip(centre.saturating_sub(LOBE_BINS)).take(centre.min(LOBE_BINS) + LOBE_BINS + 1).sum()
 }

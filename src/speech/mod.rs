@@ -4,8 +4,8 @@
 //! and works on whole chunks of `crate::features::CHUNK_FRAMES` frames, so its output cannot depend on how the
 //! caller split the samples. State that outlives a chunk (noise floor, tallies) is a fixed set of numbers.
 //!
-//! [`levels`] says which frames are above the channel's floor, [`nature`] which of those are speech from what surrounds
-//! them, with the help of [`tracks`] and [`pitch`]; [`tally`] keeps the totals behind [`Quality`]. Everything rests on
+//! `levels` says which frames are above the channel's floor, `nature` which of those are speech from what surrounds
+//! them, with the help of `tracks` and `pitch`; `tally` keeps the totals behind [`Quality`]. Everything rests on
 //! levels relative to the channel's own and on the telephone band alone, so gain and bandwidth do not matter. Speech over
 //! music or babble is speech while it stands 10 dB above; singing may be either; whispered speech may be missed.
 
@@ -38,9 +38,11 @@ pub enum FrameClass {
 pub struct Quality {
     /// Seconds of frames classed as speech.
     pub speech_secs: f64,
-    /// Speech level over noise floor in dB; `None` without speech.
+    /// Speech level over noise floor in dB, -10 to 80; `None` without speech. Where a recording has no pauses its quietest
+    /// frames stand for the floor, and the figure is a lower bound.
     pub snr_db: Option<f32>,
-    /// Highest frequency that carries speech energy, in Hz; `None` without speech.
+    /// Highest frequency that carries speech energy, in Hz; `None` without speech. Audio once sampled at 8 kHz reads up to
+    /// 4,240, where the slope of its resampler ends.
     pub bandwidth_hz: Option<u32>,
     /// Share of samples at or next to full scale in flat runs, 0-1.
     pub clipping_ratio: f32,

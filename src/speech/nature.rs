@@ -11,7 +11,9 @@ use super::{
 pub(super) const REACH_FRAMES: usize = 60;
 /// Measures that are weighed.
 pub(crate) const MEASURES: usize = 6;
-/// Weights of the measures.
+/// Weights of the measures, see [`Surroundings::measures`]. Fitted by logistic regression to 5,552 genuine and synthetic
+/// clips in 45 languages, part of them also through a telephone band, in pink noise and babble, and under music beds at
+/// 10-20 dB, against 60 pieces played by a General MIDI synthesizer, synthesised chords and arpeggios, rhythms and noises.
 const WEIGHTS: [f32; MEASURES] = [-13.4, 0.41, 1.58, -10.8, 15.4, 0.66];
 const BIAS: f32 = -9.56;
 /// A stretch of speech scores this somewhere.
@@ -28,8 +30,8 @@ const GLIDE: f32 = 0.06;
 const PURE: f32 = 0.98;
 /// Share of pure frames that makes a rejected sound a tone: dialled digits lose some to their on- and offsets.
 const TONE_PURE: f32 = 0.45;
-/// Largest share of frames with gliding pitch in a tone. With [`TONE_PURE`] it takes one in 10,000 windows of speech
-/// for a tone, and all of dial, ring-back, busy and fax tones, beeps and DTMF from 70 ms down to 20 dB SNR.
+/// Largest share of frames with gliding pitch in a tone. With [`TONE_PURE`] it takes one in 10,000 windows of clean speech
+/// for a tone, and every DTMF digit from 70 ms on down to 20 dB SNR.
 const TONE_GLIDE: f32 = 0.03;
 /// Share of voiced frames that makes a rejected sound music and not noise.
 const MUSIC_VOICED: f32 = 0.35;

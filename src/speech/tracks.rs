@@ -58,10 +58,13 @@ pub(super) fn stable_power(power: &[f32]) -> Vec<f32> {
 
 fn find_peaks(row: &[f32]) -> Peaks {
     let mut peaks = Peaks::default();
-    for k in BAND_FIRST..=BAND_LAST {
-        let (left, mid, right) = (row[k - 1], row[k], row[k + 1]);
-        let dip = row[k - 3].min(row[k - 2]).max(row[k + 3].min(row[k + 2]));
-        if mid <= left || mid < right || mid < PROMINENCE * dip {
+    // A window of seven bins around each bin of the band: the peak, its neighbours and the dips beside it.
+    for (k, around) in (BAND_FIRST..=BAND_LAST).zip(row[BAND_FIRST - 3..].windows(7)) {
+        let &[left3, left2, left, mid, right, right2, right3] = around else { continue };
+        let dip = left3.min(left2).max(right3.min(right2));
+        // Without short circuits: three branches that go either way cost more than three comparisons.
+        let is_peak = (mid > left) & (mid >= right) & (mid >= PROMINENCE * dip);
+        if !is_peak {
             continue;
         }
         let Some(slot) = peaks.found.get_mut(peaks.count) else { break };
