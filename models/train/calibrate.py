@@ -35,7 +35,7 @@ def logistic_fit(scores, is_genuine, weights):
     return minimize(cost, np.array([2.0, 0.0]), jac=True, method="L-BFGS-B").x
 
 
-def variance_shares(scores, speech, group):
+def variance_shares(scores, group):
     """Variance of scores between groups (one speaker of one system) and within, per clip of usual length."""
     within, pairs, means = 0.0, 0, []
     for name in np.unique(group):
@@ -48,10 +48,10 @@ def variance_shares(scores, speech, group):
     return max(np.var(scores) - within, 0.1 * np.var(scores)), within
 
 
-def fit_band(scores, is_genuine, weights, speech, group):
+def fit_band(scores, is_genuine, weights, group):
     """The map of one band. Averaging n clips leaves the variance between speakers and divides that within by n."""
     scale, offset = logistic_fit(scores, is_genuine, weights)
-    shares = [variance_shares(scores[side], speech[side], group[side]) for side in (is_genuine, ~is_genuine)]
+    shares = [variance_shares(scores[side], group[side]) for side in (is_genuine, ~is_genuine)]
     between, within = np.mean([share[0] for share in shares]), np.mean([share[1] for share in shares])
     usual = between + within
     scales = [float(scale * usual / (between + within * CLIP_SECS / secs)) for secs in KNOTS_SECS]

@@ -80,7 +80,7 @@ def calibrated(table, scores, weights):
     bands, llrs = {}, np.zeros(len(scores))
     for name, rows in (("full", ~telephone), ("telephone", telephone)):
         part = (scores[rows], table.is_genuine[rows], weights[rows])
-        bands[name] = calibrate.fit_band(*part, table.speech[rows], group[rows])
+        bands[name] = calibrate.fit_band(*part, group[rows])
         llrs[rows] = calibrate.llr(bands[name], scores[rows], secs[rows])
     judged = np.isin(table.condition, ("clean", "phone"))
     part = (llrs[judged], table.is_genuine[judged], weights[judged], table.condition[judged])
