@@ -1,0 +1,178 @@
+"""Degraded copies of the corpus: 16-bit WAV files and one protocol CSV per condition, seeded by clip and condition.
+
+Every condition treats genuine and synthetic clips alike. Conditions of `TRAIN` are random mixtures; those of `VAL`
+are the fixed conditions of the headline tables. Run as `augment.py CORPUS OUT SPLIT CONDITION [WORKERS]`.
+"""
+
+import csv
+import sys
+import zlib
+from multiprocessing import Pool
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+import codecs_av
+import effects
+from corpus import SAMPLE_RATE_HZ, load_clips, read_samples
+
+BABBLE_VOICES = 200
+
+
+def generator_for(clip, condition):
+    return np.random.default_rng(zlib.crc32(f"{condition}/{clip.path}".encode()))
+
+
+def through_telephone(samples, rng):
+    """300-3400 Hz or wider, 8 kHz, one or two narrow-band codecs, up to 5 % lost packets."""
+    low_hz, high_hz = rng.uniform(80, 320), rng.uniform(3100, 3800)
+    out = effects.at_peak(effects.band_limited(samples, low_hz, high_hz, order=6), rng.uniform(0.1, 0.95))
+    names = list(codecs_av.TELEPHONE)
+    for _ in range(1 + (rng.random() < 0.3)):
+        out = codecs_av.round_trip(out, names[rng.integers(len(names))])
+    if rng.random() < 0.3:
+        out = effects.with_lost_packets(out, rng, rng.uniform(0.005, 0.05))
+    return out
+
+
+def through_media(samples, rng):
+    """One or two media or wide-band call codecs."""
+    names = list(codecs_av.MEDIA) + 3 * list(codecs_av.WIDEBAND_CALL)
+    out = effects.at_peak(samples, rng.uniform(0.2, 0.95))
+    for _ in range(1 + (rng.random() < 0.2)):
+        out = codecs_av.round_trip(out, names[rng.integers(len(names))])
+    return out
+
+
+def _offset(samples, rng, _voices):
+    out = samples
+    if rng.random() < 0.5:
+        out = effects.with_speed(out, rng.uniform(0.95, 1.05))
+    out = effects.with_random_cut(out, rng, 1.5)
+    if rng.random() < 0.3:
+        out = effects.with_equaliser(out, rng)
+    return effects.with_margins(out, rng, 3.0, 1.0)
+
+
+def _phone(samples, rng, _voices):
+    out = effects.with_speed(samples, rng.uniform(0.95, 1.05)) if rng.random() < 0.3 else samples
+    out = effects.with_margins(out, rng, 2.0, 0.5) if rng.random() < 0.5 else out
+    return through_telephone(out, rng)
+
+
+def _media(samples, rng, voices):
+    out = effects.with_margins(samples, rng, 2.0, 0.5) if rng.random() < 0.5 else samples
+    if rng.random() < 0.25:
+        out = effects.with_noise(out, rng, voices, (15, 35))
+    if rng.random() < 0.25:
+        out = effects.with_equaliser(out, rng)
+    return through_media(out, rng)
+
+
+def _harsh(samples, rng, voices):
+    """Rooms, noise, equalisers, gain and clipping, then any codec chain or none."""
+    out = effects.with_speed(samples, rng.uniform(0.95, 1.05)) if rng.random() < 0.3 else samples
+    out = effects.with_margins(out, rng, 2.0, 0.5) if rng.random() < 0.5 else out
+    if rng.random() < 0.45:
+        out = effects.with_room(out, rng)
+    if rng.random() < 0.75:
+        out = effects.with_noise(out, rng, voices, (5, 25))
+    if rng.random() < 0.4:
+        out = effects.with_equaliser(out, rng)
+    if rng.random() < 0.25:
+        out = effects.with_compressor(out, rng)
+    if rng.random() < 0.15:
+        out = effects.with_clipping(out, rng)
+    chain = rng.random()
+    if chain < 0.3:
+        return through_telephone(out, rng)
+    if chain < 0.6:
+        return through_media(out, rng)
+    return out
+
+
+def _val_phone(samples, rng, _voices):
+    """300-3400 Hz, then G.711, G.726 or GSM at 8 kHz; a quarter of the clips lose 3 % of their packets."""
+    out = effects.at_peak(effects.band_limited(samples, 300, 3400, order=6), 0.7)
+    out = codecs_av.round_trip(out, ("mulaw", "alaw", "g726-32", "gsm")[rng.integers(4)])
+    return effects.with_lost_packets(out, rng, 0.03) if rng.random() < 0.25 else out
+
+
+def _val_babble(samples, rng, voices):
+    return effects.mixed(samples, effects.babble(len(samples), rng, voices), 15.0)
+
+
+TRAIN = {"offset": _offset, "phone": _phone, "media": _media, "harsh": _harsh}
+TRAIN |= {f"{name}{number}": function for number in (2, 3) for name, function in list(TRAIN.items())[:4]}
+VAL = {
+    "phone": _val_phone,
+    "mp3-48k": lambda samples, _rng, _voices: codecs_av.round_trip(samples, "mp3-16k-48"),
+    "opus-16k": lambda samples, _rng, _voices: codecs_av.round_trip(samples, "opus-16"),
+    "babble-15db": _val_babble,
+    "first-2s": lambda samples, _rng, _voices: samples[: 2 * SAMPLE_RATE_HZ],
+}
+
+
+def _babble_voices(corpus_dir, clips):
+    """Samples of `BABBLE_VOICES` genuine clips of as many speakers as possible, to make babble from."""
+    by_speaker = {}
+    for clip in clips:
+        if clip.is_genuine:
+            by_speaker.setdefault(clip.speaker, clip)
+    chosen = sorted(by_speaker.values(), key=lambda clip: zlib.crc32(clip.path.encode()))[:BABBLE_VOICES]
+    return [read_samples(corpus_dir, clip) for clip in chosen]
+
+
+_worker = {}
+
+
+def _start_worker(corpus_dir, out_dir, split, condition):
+    clips = load_clips(corpus_dir, split)
+    _worker.update(corpus_dir=corpus_dir, out_dir=Path(out_dir), split=split, condition=condition)
+    _worker["voices"] = _babble_voices(corpus_dir, clips)
+
+
+def _make_copy(clip):
+    function = (TRAIN if _worker["split"] == "train" else VAL)[_worker["condition"]]
+    rng = generator_for(clip, _worker["condition"])
+    samples = function(read_samples(_worker["corpus_dir"], clip), rng, _worker["voices"])
+    peak = 0.9 if _worker["split"] == "val" else rng.uniform(0.1, 0.95)
+    path = _worker["out_dir"] / f"{clip.stem}.wav"
+    soundfile.write(path, effects.at_peak(samples, peak), SAMPLE_RATE_HZ, subtype="PCM_16")
+    return path.name
+
+
+def write_protocol(path, clips, file_names, condition):
+    """Protocol CSV next to the copies: `path,label` and the columns that training and tables break down by."""
+    columns = ("system", "family", "unseen", "speaker", "source", "language", "pair_id", "condition")
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("path", "label", *columns))
+        for clip, name in zip(clips, file_names):
+            label = "bonafide" if clip.is_genuine else "spoof"
+            unseen = "1" if clip.is_unseen else "0"
+            values = (clip.system, clip.family, unseen, clip.speaker, clip.source, clip.language, clip.pair_id)
+            writer.writerow((name, label, *values, condition))
+
+
+def make_copies(corpus_dir, out_root, split, condition, workers):
+    """All copies of one condition under `out_root/SPLIT-CONDITION`; does nothing if its protocol is already there."""
+    out_dir = Path(out_root) / f"{split}-{condition}"
+    protocol = out_dir / "protocol.csv"
+    if protocol.exists():
+        return
+    out_dir.mkdir(parents=True, exist_ok=True)
+    clips = load_clips(corpus_dir, split)
+    if split == "train":
+        clips = [clip for clip in clips if clip.is_core]
+    if condition == "clean":
+        names = [str((Path(corpus_dir) / clip.path).resolve()) for clip in clips]
+    else:
+        with Pool(workers, _start_worker, (corpus_dir, out_dir, split, condition)) as pool:
+            names = pool.map(_make_copy, clips, chunksize=16)
+    write_protocol(protocol, clips, names, condition)
+
+
+if __name__ == "__main__":
+    make_copies(*sys.argv[1:5], int(sys.argv[5]) if len(sys.argv) > 5 else 2)

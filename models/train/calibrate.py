@@ -1,0 +1,76 @@
+"""From raw scores to log-likelihood ratios: affine maps by band and by seconds of speech, and decision thresholds.
+
+Everything here is fitted on out-of-fold scores of training sources.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import minimize
+
+KNOTS_SECS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+CLIP_SECS = 3.5  # usual speech in one clip, the length at which scale and offset are fitted
+
+
+@dataclass
+class BandMap:
+    """LLR = scale (score - neutral), at each of `KNOTS_SECS`."""
+
+    neutral: float
+    scales: list
+
+
+def logistic_fit(scores, is_genuine, weights):
+    """Scale and offset of the affine map with the least weighted Cllr, classes balanced."""
+    weights = weights.copy()
+    for side in (is_genuine, ~is_genuine):
+        weights[side] *= 0.5 / weights[side].sum()
+    sign = np.where(is_genuine, 1.0, -1.0)
+
+    def cost(parameters):
+        margin = sign * (parameters[0] * scores + parameters[1])
+        slope = -weights * sign / (1 + np.exp(margin))
+        return weights @ np.logaddexp(0, -margin), np.array([slope @ scores, slope.sum()])
+
+    return minimize(cost, np.array([2.0, 0.0]), jac=True, method="L-BFGS-B").x
+
+
+def variance_shares(scores, group):
+    """Variance of scores between groups (one speaker of one system) and within, per clip of usual length."""
+    within, pairs, means = 0.0, 0, []
+    for name in np.unique(group):
+        rows = np.flatnonzero(group == name)
+        if len(rows) > 1:
+            within += np.sum((scores[rows] - scores[rows].mean()) ** 2)
+            pairs += len(rows) - 1
+        means.append(scores[rows].mean())
+    within /= max(pairs, 1)
+    return max(np.var(scores) - within, 0.1 * np.var(scores)), within
+
+
+def fit_band(scores, is_genuine, weights, group):
+    """The map of one band. Averaging n clips leaves the variance between speakers and divides that within by n."""
+    scale, offset = logistic_fit(scores, is_genuine, weights)
+    shares = [variance_shares(scores[side], group[side]) for side in (is_genuine, ~is_genuine)]
+    between, within = np.mean([share[0] for share in shares]), np.mean([share[1] for share in shares])
+    usual = between + within
+    scales = [float(scale * usual / (between + within * CLIP_SECS / secs)) for secs in KNOTS_SECS]
+    return BandMap(neutral=float(-offset / scale), scales=scales)
+
+
+def llr(band, scores, speech_secs):
+    """LLRs as the program computes them: scale and offset linear in ln(seconds) between knots."""
+    scale = np.interp(np.log(np.maximum(speech_secs, 1e-3)), np.log(KNOTS_SECS), band.scales)
+    return scale * (scores - band.neutral)
+
+
+def spoof_threshold(llrs, is_genuine, weights, conditions, false_alarm_ratio):
+    """LLR below which at most `false_alarm_ratio` of genuine clips lie, in every condition and by weight too."""
+    lowest = []
+    for condition in np.unique(conditions):
+        rows = is_genuine & (conditions == condition)
+        order = np.argsort(llrs[rows])
+        share = np.cumsum(weights[rows][order]) / weights[rows].sum()
+        lowest.append(llrs[rows][order][np.searchsorted(share, false_alarm_ratio)])
+        lowest.append(np.quantile(llrs[rows], false_alarm_ratio))
+    return float(min(lowest))

@@ -1,0 +1,97 @@
+"""Pooled statistics of several conditions as one table, with sampling weights and folds by source."""
+
+import csv
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+
+TELEPHONE_BELOW_HZ = 4600
+LEAST_SPEECH_OUTPUTS = 25  # half a second of 20 ms outputs
+COPY_SYNTHESIS = ("vocoder", "codec")
+
+
+@dataclass
+class Table:
+    """Rows of pooled statistics and what they are; all arrays have one entry per row."""
+
+    stats: np.ndarray  # [rows, 3 D] float32
+    speech: np.ndarray  # 20 ms outputs of speech
+    is_genuine: np.ndarray
+    is_unseen: np.ndarray
+    family: np.ndarray
+    source: np.ndarray
+    system: np.ndarray
+    speaker: np.ndarray
+    condition: np.ndarray
+    bandwidth_hz: np.ndarray  # as the program measures it; 0 where it does not say
+    path: np.ndarray
+
+    def take(self, rows):
+        return Table(**{name: values[rows] for name, values in vars(self).items()})
+
+    @property
+    def is_core(self):
+        return ~np.isin(self.family, COPY_SYNTHESIS)
+
+
+def layer_columns(all_layers, width, layers):
+    """Columns of the statistics of the chosen encoder layers (0 is the stem) among those of `all_layers` layers."""
+    dimension = width * all_layers
+    return np.concatenate(
+        [part * dimension + layer * width + np.arange(width) for part in range(3) for layer in layers]
+    )
+
+
+def load_table(features_root, stats_root, conditions, columns=None):
+    """Rows with enough speech of every condition, in order."""
+    parts, rows = [], []
+    for condition in conditions:
+        with open(features_root / condition / "index.csv", newline="", encoding="utf-8") as file:
+            index = list(csv.DictReader(file))
+        stats = np.load(stats_root / condition / "stats.npy", mmap_mode="r")
+        speech = np.load(stats_root / condition / "speech.npy")
+        keep = np.flatnonzero(speech >= LEAST_SPEECH_OUTPUTS)
+        chosen = np.array(stats[keep]) if columns is None else np.array(stats[keep][:, columns])
+        parts.append((chosen, speech[keep]))
+        rows += [index[number] for number in keep]
+
+    def column(name):
+        return np.array([row[name] for row in rows])
+
+    return Table(
+        stats=np.concatenate([stats for stats, _ in parts]),
+        speech=np.concatenate([speech for _, speech in parts]),
+        is_genuine=column("label") == "bonafide",
+        is_unseen=column("unseen") == "1",
+        family=column("family"),
+        source=column("source"),
+        system=column("system"),
+        speaker=column("speaker"),
+        condition=column("condition"),
+        bandwidth_hz=np.array([float(row.get("bandwidth_hz") or 0) for row in rows]),
+        path=column("path"),
+    )
+
+
+def balanced_weights(table, power=0.5, genuine_share=0.5):
+    """Weight of each row: its source and class count as (rows of both) ** power; classes sum to fixed shares."""
+    group = np.char.add(table.source.astype(str), np.where(table.is_genuine, "+", "-"))
+    _, inverse, counts = np.unique(group, return_inverse=True, return_counts=True)
+    weights = counts[inverse].astype(np.float64) ** (power - 1)
+    genuine = table.is_genuine
+    weights[genuine] *= genuine_share / weights[genuine].sum()
+    weights[~genuine] *= (1 - genuine_share) / weights[~genuine].sum()
+    return weights * len(weights)
+
+
+def source_folds(table, folds, seed=0):
+    """Fold number of each row: whole sources, dealt out by a hash of their name."""
+    return np.array([zlib.crc32(f"{seed}/{source}".encode()) % folds for source in table.source])
+
+
+def is_telephone_band(table):
+    """Rows that the program takes for telephone band; by condition where the features carry no measured bandwidth."""
+    if table.bandwidth_hz.any():
+        return table.bandwidth_hz < TELEPHONE_BELOW_HZ
+    return table.condition == "phone"

@@ -1,0 +1,81 @@
+"""The front end of the shipped program restated in NumPy, to check it and to explore without it.
+
+Frames of 400 samples every 160, periodic Hann window, 400-point FFT, squared magnitude, 80 Slaney mel bands from 0 to
+8 kHz (area-normalised triangles, as librosa and Whisper use), log10 with a floor of 1e-10.
+"""
+
+import csv
+import sys
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from corpus import SAMPLE_RATE_HZ
+
+FRAME_SAMPLES = 400
+HOP_SAMPLES = 160
+MEL_BANDS = 80
+LOG_FLOOR = -10.0
+
+
+def _mel_to_hz(mel):
+    # Slaney, Auditory Toolbox (1998): linear to 1 kHz (15 mel), then 27 logarithmic steps per factor of 6.4.
+    return np.where(mel < 15, mel * 200 / 3, 1000 * np.exp((mel - 15) * np.log(6.4) / 27))
+
+
+def mel_filterbank():
+    """Weights [bands, 201]."""
+    top_mel = 15 + 27 * np.log(SAMPLE_RATE_HZ / 2 / 1000) / np.log(6.4)
+    edges_hz = _mel_to_hz(np.linspace(0, top_mel, MEL_BANDS + 2))
+    bins_hz = np.arange(FRAME_SAMPLES // 2 + 1) * SAMPLE_RATE_HZ / FRAME_SAMPLES
+    rising = (bins_hz - edges_hz[:-2, None]) / (edges_hz[1:-1] - edges_hz[:-2])[:, None]
+    falling = (edges_hz[2:, None] - bins_hz) / (edges_hz[2:] - edges_hz[1:-1])[:, None]
+    triangles = np.maximum(0, np.minimum(rising, falling))
+    return triangles * (2 / (edges_hz[2:] - edges_hz[:-2]))[:, None]
+
+
+_FILTERBANK = mel_filterbank().astype(np.float32)
+_WINDOW = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FRAME_SAMPLES) / FRAME_SAMPLES)).astype(np.float32)
+
+
+def log_mel(samples):
+    """[frames, bands] of float32 from samples [samples]; frame t covers samples 160 t to 160 t + 400, no padding."""
+    if len(samples) < FRAME_SAMPLES:
+        return np.zeros((0, MEL_BANDS), np.float32)
+    frames = np.lib.stride_tricks.sliding_window_view(samples, FRAME_SAMPLES)[::HOP_SAMPLES]
+    power = np.abs(np.fft.rfft(frames * _WINDOW, axis=1).astype(np.complex64)) ** 2
+    return np.log10(np.maximum(power @ _FILTERBANK.T, 1e-10)).astype(np.float32)
+
+
+def energy_speech_mask(features):
+    """A stand-in for the program's speech gate: frames within 35 dB of the loudest band power. [frames] of bool."""
+    if len(features) == 0:
+        return np.zeros(0, bool)
+    loudness = features.max(axis=1)
+    return loudness > max(np.quantile(loudness, 0.98) - 3.5, LOG_FLOOR + 1)
+
+
+def export_features(protocol, out_dir):
+    """Writes what `clonewatch features PROTOCOL --out DIR --dtype f16` writes, for exploration without the program."""
+    out_dir.mkdir(parents=True, exist_ok=True)
+    with open(protocol, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    features, masks, start = [], [], 0
+    for number, row in enumerate(rows):
+        samples, _ = soundfile.read(protocol.parent / row["path"], dtype="float32")
+        clip = log_mel(samples)
+        features.append(clip.astype(np.float16))
+        masks.append(energy_speech_mask(clip))
+        row.update(row=number, frame_start=start, frames=len(clip), speech_secs=masks[-1].sum() / 100)
+        start += len(clip)
+    np.save(out_dir / "logmel.npy", np.concatenate(features))
+    np.save(out_dir / "speech.npy", np.concatenate(masks).astype(np.uint8))
+    with open(out_dir / "index.csv", "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    export_features(Path(sys.argv[1]), Path(sys.argv[2]))
