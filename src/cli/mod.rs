@@ -3,6 +3,7 @@
 pub mod completions;
 pub mod engine;
 pub mod eval;
+pub mod features;
 pub mod inputs;
 pub mod interrupt;
 pub mod man;
@@ -39,6 +40,8 @@ enum Command {
     Scan(scan::Args),
     /// Measure error rates on labelled recordings
     Eval(eval::Args),
+    /// Export features for training, as the network will see them
+    Features(features::Args),
     /// Describe or verify a model bundle
     Model(model::Args),
     /// Write completions for a shell
@@ -56,6 +59,7 @@ impl Cli {
         match &self.command {
             Command::Scan(args) => scan::run(args),
             Command::Eval(args) => eval::run(args),
+            Command::Features(args) => features::run(args),
             Command::Model(args) => model::run(args),
             Command::Completions(args) => completions::run(args),
             Command::Man(args) => man::run(args),

@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod architecture;
+mod bundle;
 mod cli;
 mod decode;
 mod hostile;
 mod metrics;
+mod screener;
 mod speech;

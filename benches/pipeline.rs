@@ -1,0 +1,89 @@
+//! Where the time goes, on the real speech of `samples/`, one thread: `cargo bench`.
+//!
+//! Stages are run in turn, round by round, so that a machine whose speed drifts slows all of them alike; the shares
+//! and ratios are what to compare, not the absolute times. The median round is printed.
+
+use std::{
+    fs::File,
+    hint::black_box,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Instant,
+};
+
+use clonewatch::{
+    audio::Resampler,
+    decode::{Decoder, Limits, OpenOptions},
+    model::{ModelBundle, embedded_files},
+    policy::Policy,
+    scan::Engine,
+    screen::{GatedChunk, Screener, SpeechFront},
+};
+
+const ROUNDS: usize = 7;
+
+fn main() {
+    let model = Arc::new(ModelBundle::load(&embedded_files()).expect("the embedded bundle loads"));
+    let policy = Policy::default_of(&model.manifest().thresholds);
+    let engine = Engine { model: Arc::clone(&model), policy, limits: Limits::default() };
+    println!("{:<28} {:>9} {:>12} {:>12}", "input", "seconds", "stage", "x real time");
+    for name in ["spliced-podcast.mp3", "cloned-en-piper.m4a", "genuine-it-carlo.opus", "genuine-call.ulaw.wav"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("samples").join(name);
+        if path.is_file() {
+            measure(&engine, &path, name);
+        }
+    }
+}
+
+fn measure(engine: &Engine, path: &PathBuf, name: &str) {
+    let samples = decode(path);
+    let secs = samples.len() as f64 / 16_000.0;
+    let stages: [(&str, &dyn Fn()); 4] = [
+        ("decode", &|| {
+            black_box(decode(path));
+        }),
+        ("features", &|| {
+            let mut front = SpeechFront::new();
+            let sink = |chunk: GatedChunk<'_>| {
+                black_box(chunk.classes);
+                Ok::<(), ()>(())
+            };
+            front.push(&samples, sink).expect("the sink never fails");
+        }),
+        ("features+network", &|| {
+            let mut screener = Screener::new(Arc::clone(&engine.model));
+            screener.push(&samples).expect("the network runs");
+            black_box(screener.finish().expect("the network runs"));
+        }),
+        ("end to end", &|| {
+            black_box(engine.scan_path(path, None).expect("the sample scans"));
+        }),
+    ];
+    let mut times = vec![Vec::new(); stages.len()];
+    for _ in 0..ROUNDS {
+        for (stage, times) in stages.iter().zip(&mut times) {
+            let start = Instant::now();
+            stage.1();
+            times.push(start.elapsed().as_secs_f64());
+        }
+    }
+    for ((stage, _), times) in stages.iter().zip(&mut times) {
+        times.sort_by(f64::total_cmp);
+        println!("{name:<28} {secs:>9.1} {stage:>12} {:>12.0}", secs / times[ROUNDS / 2]);
+    }
+}
+
+/// First channel at 16 kHz.
+fn decode(path: &PathBuf) -> Vec<f32> {
+    let extension = path.extension().and_then(|e| e.to_str()).map(str::to_owned);
+    let file = File::open(path).expect("the sample is there");
+    let options = OpenOptions { raw: None, extension };
+    let mut decoder = Decoder::open(Box::new(file), &options, &Limits::default()).expect("the sample decodes");
+    let mut resampler = Resampler::new(decoder.info().sample_rate_hz).expect("a usual rate");
+    let mut samples = Vec::new();
+    while let Some(block) = decoder.next_block().expect("the sample decodes") {
+        resampler.push(block.channel(0), &mut samples);
+    }
+    resampler.finish(&mut samples);
+    samples
+}

@@ -1,0 +1,114 @@
+//! Properties of the screener on real speech from `samples/`.
+
+use std::{
+    fs::File,
+    path::Path,
+    sync::{Arc, LazyLock},
+};
+
+use clonewatch::{
+    audio::Resampler,
+    decode::{Decoder, Limits, OpenOptions},
+    model::{ModelBundle, embedded_files},
+    screen::{Evidence, Screener},
+};
+use proptest::prelude::*;
+
+static MODEL: LazyLock<Arc<ModelBundle>> =
+    LazyLock::new(|| Arc::new(ModelBundle::load(&embedded_files()).expect("the embedded bundle loads")));
+
+/// First channel of a sample at 16 kHz.
+pub(crate) fn sample_16k(name: &str) -> Vec<f32> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("samples").join(name);
+    let extension = path.extension().and_then(|e| e.to_str()).map(str::to_owned);
+    let options = OpenOptions { raw: None, extension };
+    let mut decoder = Decoder::open(Box::new(File::open(&path).unwrap()), &options, &Limits::default()).unwrap();
+    let mut resampler = Resampler::new(decoder.info().sample_rate_hz).unwrap();
+    let mut samples = Vec::new();
+    while let Some(block) = decoder.next_block().unwrap() {
+        resampler.push(block.channel(0), &mut samples);
+    }
+    resampler.finish(&mut samples);
+    samples
+}
+
+fn screen<'a>(parts: impl IntoIterator<Item = &'a [f32]>) -> Evidence {
+    let mut screener = Screener::new(Arc::clone(&MODEL));
+    for part in parts {
+        screener.push(part).unwrap();
+    }
+    screener.finish().unwrap()
+}
+
+const GENUINE: &str = "genuine-en-allison.wav";
+const SYNTHETIC: &str = "cloned-en-kokoro.wav";
+
+proptest! {
+    // Each case runs the network on some seconds of audio.
+    #![proptest_config(ProptestConfig { cases: 6, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_split_of_the_samples_gives_the_same_evidence(splits in prop::collection::vec(1_usize..20_000, 1..12)) {
+        let samples = sample_16k(GENUINE);
+        let whole = screen([samples.as_slice()]);
+        let mut rest = samples.as_slice();
+        let mut parts = Vec::new();
+        for split in splits.iter().cycle() {
+            if rest.is_empty() {
+                break;
+            }
+            let (part, left) = rest.split_at((*split).min(rest.len()));
+            parts.push(part);
+            rest = left;
+        }
+        prop_assert_eq!(whole, screen(parts));
+    }
+}
+
+#[test]
+fn level_does_not_matter() {
+    for name in [GENUINE, SYNTHETIC] {
+        let samples = sample_16k(name);
+        let reference = screen([samples.as_slice()]);
+        let llr = reference.llr.unwrap().0;
+        for gain_db in [-24.0_f32, -9.0, -3.0] {
+            let gain = 10_f32.powf(gain_db / 20.0);
+            let scaled: Vec<f32> = samples.iter().map(|sample| sample * gain).collect();
+            let other = screen([scaled.as_slice()]).llr.unwrap().0;
+            // Only the feature floor, 100 dB down, can tell the levels apart.
+            assert!((other - llr).abs() < 0.25, "{name} at {gain_db} dB: LLR {other:.3}, not {llr:.3}");
+        }
+    }
+}
+
+#[test]
+fn silence_around_speech_moves_the_answer_little() {
+    let samples = sample_16k(GENUINE);
+    let llr = screen([samples.as_slice()]).llr.unwrap().0;
+    let silence = vec![0.0; 4 * 16_000];
+    let padded = screen([silence.as_slice(), &samples, &silence]);
+    // Whole chunks of silence keep the grid on the speech, so its windows are the same.
+    assert!((padded.llr.unwrap().0 - llr).abs() < 0.6, "LLR {:?}, not {llr:.3}", padded.llr);
+    assert!(padded.segments.iter().any(|segment| segment.llr.is_none() && segment.why_not.is_some()));
+}
+
+#[test]
+fn nothing_heard_is_nothing_said() {
+    for samples in [vec![], vec![0.0; 100], vec![0.0; 80_000]] {
+        let evidence = screen([samples.as_slice()]);
+        assert_eq!(evidence.llr, None);
+        assert_eq!(evidence.quality.speech_secs, 0.0);
+    }
+}
+
+#[test]
+fn segments_cover_the_channel_in_order() {
+    let samples = sample_16k(GENUINE);
+    let evidence = screen([samples.as_slice()]);
+    let duration_secs = samples.len() as f64 / 16_000.0;
+    assert_eq!(evidence.duration_secs, duration_secs);
+    assert!(evidence.segments.windows(2).all(|pair| pair[1].start_secs - pair[0].start_secs == 2.0));
+    assert!(evidence.segments.iter().all(|segment| segment.llr.is_some() != segment.why_not.is_some()));
+    // A last frame of 25 ms may be missing from the grid.
+    assert!(evidence.segments.last().unwrap().end_secs > duration_secs - 0.03);
+}
