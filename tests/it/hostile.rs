@@ -230,6 +230,21 @@ fn damage_in_the_middle_is_passed_over() {
     }
 }
 
+/// Decoders of constant memory: what an hour of audio takes is what a minute takes.
+#[test]
+fn blocks_stay_small() {
+    if !ffmpeg_is_there() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    for (file, bytes) in specimens(dir.path(), 3.0) {
+        let mut decoder = open(bytes, &Limits::default()).unwrap();
+        while let Some(block) = decoder.next_block().unwrap() {
+            assert!(block.samples() <= 16_384, "{file}: {} samples", block.samples());
+        }
+    }
+}
+
 #[test]
 fn a_false_length_hides_nothing() {
     if !ffmpeg_is_there() {
@@ -390,6 +405,33 @@ fn a_huge_picture_in_a_pipe_hits_the_limit() {
     let error = Decoder::open(source, &OpenOptions::default(), &Limits::default()).err().unwrap();
     assert!(matches!(error, DecodeError::Limit { which: "max_metadata_bytes", .. }), "{error}");
     assert!(read_bytes.load(Ordering::Relaxed) < 20 << 20);
+}
+
+#[test]
+fn huge_pictures_in_flac_are_skipped_unread() {
+    if !ffmpeg_is_there() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("source.wav");
+    write_wav(&source, 16_000, 1, &speech_like(16_000, 1.0, 1));
+    let path = dir.path().join("a.flac");
+    ffmpeg(&["-i", source.to_str().unwrap(), "-ac", "1", path.to_str().unwrap()]);
+    let clip = fs::read(&path).unwrap();
+    // Ten blocks of the largest size go between the stream information (42 bytes in) and the other blocks.
+    const PICTURE_BYTES: u64 = 0xFF_FFFF;
+    const ADDED_BYTES: u64 = 10 * (4 + PICTURE_BYTES);
+    let length = clip.len() as u64 + ADDED_BYTES;
+    let (source, read_bytes) = Synthetic::new(length, true, move |position| {
+        let Some(added) = position.checked_sub(42) else { return Ok(clip[position as usize]) };
+        Ok(match added.checked_sub(ADDED_BYTES) {
+            Some(rest) => clip[42 + rest as usize],
+            None => [6, 0xFF, 0xFF, 0xFF].get((added % (4 + PICTURE_BYTES)) as usize).copied().unwrap_or(0xAA),
+        })
+    });
+    let mut decoder = Decoder::open(source, &OpenOptions::default(), &Limits::default()).unwrap();
+    assert_eq!(drain(&mut decoder).planes[0].len(), 16_000);
+    assert!(read_bytes.load(Ordering::Relaxed) < 200_000);
 }
 
 #[test]
