@@ -66,9 +66,21 @@ fn wav(tag: u16, channels: u16, rate_hz: u32, bits: u16, claimed_bytes: u32, dat
     bytes
 }
 
+/// An AIFF header for 16-bit samples at 8 kHz, with as many channels as the caller likes.
+fn aiff(channels: u16) -> Vec<u8> {
+    let mut bytes = b"FORM\x7F\xFF\xFF\xFFAIFFCOMM\0\0\0\x12".to_vec();
+    bytes.extend(channels.to_be_bytes());
+    bytes.extend(100_u32.to_be_bytes());
+    bytes.extend(16_u16.to_be_bytes());
+    bytes.extend([0x40, 0x0B, 0xFA, 0, 0, 0, 0, 0, 0, 0]);
+    bytes.extend(b"SSND\0\0\x10\x08\0\0\0\0\0\0\0\0");
+    bytes.resize(bytes.len() + 0x1000, 0);
+    bytes
+}
+
 #[test]
 fn headers_that_make_no_sense() {
-    let cases: [(&str, Vec<u8>, &str); 18] = [
+    let cases: [(&str, Vec<u8>, &str); 19] = [
         ("empty", vec![], "undecodable"),
         ("one byte", vec![0x52], "undecodable"),
         ("zip", [&b"PK\x03\x04"[..], &noise(3, 5_000)].concat(), "undecodable"),
@@ -79,6 +91,7 @@ fn headers_that_make_no_sense() {
         ("no channels", wav(1, 0, 8_000, 16, 32_000, 32_000), "undecodable"),
         ("65,535 channels", wav(1, 65_535, 8_000, 8, 320_000, 320_000), "max_channels"),
         ("65,535 float channels", wav(3, 65_535, 8_000, 64, 320_000, 320_000), "max_channels"),
+        ("AIFF with 30,000 channels", aiff(30_000), "max_channels"),
         ("9 bytes per sample", wav(1, 1, 8_000, 72, 32_000, 32_000), "undecodable"),
         ("unknown tag", wav(0x4242, 1, 8_000, 16, 32_000, 32_000), "undecodable"),
         ("no data", wav(1, 1, 8_000, 16, 0, 0), "undecodable"),
