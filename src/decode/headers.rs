@@ -15,6 +15,9 @@ use super::{
 /// Most chunks looked at before the samples; more than any writer makes, so that a chain of empty ones ends.
 const MAX_CHUNKS: usize = 10_000;
 
+/// A length that the writer did not know.
+const UNKNOWN_BYTES: u64 = u32::MAX as u64;
+
 /// What a header leads to.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Lead {
@@ -47,6 +50,7 @@ struct WavFormat {
 pub(super) fn read_wav(guard: &Guard, base: u64) -> io::Result<Lead> {
     let mut position = base + 12;
     let mut format = None;
+    let mut long_data_bytes = None;
     for _ in 0..MAX_CHUNKS {
         let mut head = [0; 8];
         if guard.read_at(position, &mut head)? < head.len() {
@@ -64,9 +68,17 @@ pub(super) fn read_wav(guard: &Guard, base: u64) -> io::Result<Lead> {
                 }
                 format = Some(parse_format(&fields));
             }
+            // RF64: the 32-bit length is all ones and the true one stands here (EBU Tech 3306, section 3.4).
+            b"ds64" => {
+                let mut fields = [0; 16];
+                if guard.read_at(body, &mut fields)? == fields.len() {
+                    long_data_bytes = fields[8..].first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
+                }
+            }
             b"data" => {
+                let data_bytes = if chunk_bytes == UNKNOWN_BYTES { long_data_bytes } else { Some(chunk_bytes) };
                 return Ok(match format {
-                    Some(format) => lead_of_wav(&format, body, chunk_bytes),
+                    Some(format) => lead_of_wav(&format, body, data_bytes.filter(|&bytes| bytes != 0)),
                     None => Lead::broken("no fmt chunk before the data chunk"),
                 });
             }
@@ -94,8 +106,7 @@ fn parse_format(fields: &[u8; 40]) -> WavFormat {
     }
 }
 
-fn lead_of_wav(format: &WavFormat, start: u64, chunk_bytes: u64) -> Lead {
-    let claimed_bytes = (chunk_bytes != 0 && chunk_bytes != u64::from(u32::MAX)).then_some(chunk_bytes);
+fn lead_of_wav(format: &WavFormat, start: u64, claimed_bytes: Option<u64>) -> Lead {
     let layout = |coding, channels| {
         let sample_rate_hz = format.sample_rate_hz;
         Lead::Layout(RawLayout { coding, sample_rate_hz, channels, start, claimed_bytes })
@@ -163,6 +174,6 @@ pub(super) fn read_au(guard: &Guard, base: u64) -> io::Result<Lead> {
         sample_rate_hz,
         channels: u16::try_from(channels).unwrap_or(u16::MAX),
         start: base + u64::from(offset.max(24)),
-        claimed_bytes: (bytes != 0 && bytes != u32::MAX).then_some(u64::from(bytes)),
+        claimed_bytes: Some(u64::from(bytes)).filter(|&bytes| bytes != 0 && bytes != UNKNOWN_BYTES),
     }))
 }

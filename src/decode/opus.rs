@@ -9,6 +9,9 @@ pub(super) const RATE_HZ: u32 = 48_000;
 /// Longest packet: 120 ms (RFC 6716, section 3.1).
 const MAX_PACKET_SAMPLES: usize = 5_760;
 
+/// Most channels of a defined layout (RFC 7845, section 5.1.1.2).
+const MAX_CHANNELS: u8 = 8;
+
 /// The identification header's fields that matter (RFC 7845, section 5.1).
 #[derive(Debug, PartialEq, Eq)]
 struct Header {
@@ -53,6 +56,9 @@ impl OpusTrack {
     /// A decoder for the track whose identification header is `extra_data`.
     pub(super) fn new(extra_data: &[u8]) -> Result<Self, String> {
         let header = Header::parse(extra_data).ok_or("the Opus header is damaged")?;
+        if !(1..=MAX_CHANNELS).contains(&header.channels) {
+            return Err(format!("{} channels: must be 1-{MAX_CHANNELS}", header.channels));
+        }
         let channels = usize::from(header.channels);
         let rate_hz = RATE_HZ as i32;
         let gain_q8 = i32::from(header.gain_q8_db);

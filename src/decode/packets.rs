@@ -29,6 +29,8 @@ use super::{
 
 /// Bytes that may lie before the first mark of a container.
 const PROBE_BYTES: u32 = 256 * 1_024;
+/// Largest packet that a header may claim, in samples per channel: twice that of FLAC, whose packets are the largest.
+const MAX_PACKET_SAMPLES: u64 = 131_072;
 /// Demultiplexer errors in a row after which the rest is given up.
 const MAX_ERRORS_IN_A_ROW: u32 = 64;
 /// How much audio of another rate or with more channels is passed over before the stream counts as inconsistent.
@@ -130,9 +132,12 @@ impl PacketStream {
     fn choose(guard: &Guard, source: Handle) -> Result<Self, DecodeError> {
         let reader = read_container(guard, source)?;
         let container = names::container(reader.format_info().short_name).to_owned();
-        let (track, decoder) = match choose_track(&*reader) {
+        let (track, decoder) = match choose_track(&*reader, guard.max_channels()) {
             Ok(chosen) => chosen,
-            Err((codec, detail)) => {
+            Err(Refusal { is_limit: true, detail, .. }) => {
+                return Err(DecodeError::Limit { which: "max_channels", detail });
+            }
+            Err(Refusal { codec, detail, .. }) => {
                 let codec = codec.or_else(|| (container == "mp4").then(|| sniff::mp4_codec(guard)).flatten());
                 return Err(DecodeError::Undecodable { container: Some(container), codec, detail });
             }
@@ -212,7 +217,7 @@ impl PacketStream {
 
     /// A chained stream begins: its track and decoder take over.
     fn restart(&mut self) -> bool {
-        match choose_track(&*self.reader) {
+        match choose_track(&*self.reader, self.guard.max_channels()) {
             Ok((track, decoder)) => {
                 (self.track_id, self.tick_secs, self.duration_secs) = (track.id, tick_secs(track), None);
                 (self.trimmed_secs, self.decoder) = (0.0, decoder);
@@ -263,7 +268,8 @@ impl PacketStream {
 
     fn renew_decoder(&mut self) {
         let track = self.reader.tracks().iter().find(|track| track.id == self.track_id);
-        if let Some(Ok(decoder)) = track.and_then(audio_params).map(make_decoder) {
+        let max_channels = self.guard.max_channels();
+        if let Some(Ok(decoder)) = track.and_then(audio_params).map(|params| make_decoder(params, max_channels)) {
             self.decoder = decoder;
         }
     }
@@ -325,23 +331,27 @@ fn not_recognised(error: &SymphoniaError) -> DecodeError {
 
 type Chosen<'a> = (&'a Track, PacketDecoder);
 
-/// The default audio track, else the first one, that has a decoder; otherwise the codec found and why not.
-fn choose_track(reader: &dyn FormatReader) -> Result<Chosen<'_>, (Option<String>, String)> {
+/// Why a track is not decoded.
+struct Refusal {
+    codec: Option<String>,
+    detail: String,
+    is_limit: bool,
+}
+
+/// The default audio track, else the first one, that has a decoder; otherwise why the first of them has none.
+fn choose_track(reader: &dyn FormatReader, max_channels: u16) -> Result<Chosen<'_>, Refusal> {
     let mut tracks: Vec<&Track> = reader.tracks().iter().filter(|track| audio_params(track).is_some()).collect();
     tracks.sort_by_key(|track| !track.flags.contains(TrackFlags::DEFAULT));
-    let mut refusal = (None, "there is no audio track that is supported".to_owned());
+    let mut refusal = None;
     for track in tracks {
-        let Some(params) = audio_params(track) else { continue };
-        match make_decoder(params) {
-            Ok(decoder) => return Ok((track, decoder)),
-            Err(detail) if refusal.0.is_none() => {
-                let is_known = params.codec != CODEC_ID_NULL_AUDIO;
-                refusal = (is_known.then(|| names::codec(params.codec)), detail);
-            }
-            Err(_) => {}
+        match audio_params(track).map(|params| make_decoder(params, max_channels)) {
+            Some(Ok(decoder)) => return Ok((track, decoder)),
+            Some(Err(reason)) => refusal = refusal.or(Some(reason)),
+            None => {}
         }
     }
-    Err(refusal)
+    let detail = "there is no audio track that is supported".to_owned();
+    Err(refusal.unwrap_or(Refusal { codec: None, detail, is_limit: false }))
 }
 
 fn audio_params(track: &Track) -> Option<&AudioCodecParameters> {
@@ -351,7 +361,22 @@ fn audio_params(track: &Track) -> Option<&AudioCodecParameters> {
     }
 }
 
-fn make_decoder(params: &AudioCodecParameters) -> Result<PacketDecoder, String> {
+/// What sizes the decoder's memory is checked first.
+fn make_decoder(params: &AudioCodecParameters, max_channels: u16) -> Result<PacketDecoder, Refusal> {
+    let codec = (params.codec != CODEC_ID_NULL_AUDIO).then(|| names::codec(params.codec));
+    let channels = params.channels.as_ref().map_or(0, |channels| channels.count());
+    if channels > usize::from(max_channels) {
+        let detail = format!("{channels} channels: at most {max_channels}");
+        return Err(Refusal { codec, detail, is_limit: true });
+    }
+    let made = match params.max_frames_per_packet {
+        Some(samples) if samples > MAX_PACKET_SAMPLES => Err(format!("packets of {samples} samples")),
+        _ => make_decoder_unchecked(params),
+    };
+    made.map_err(|detail| Refusal { codec, detail, is_limit: false })
+}
+
+fn make_decoder_unchecked(params: &AudioCodecParameters) -> Result<PacketDecoder, String> {
     if params.codec == CODEC_ID_OPUS {
         let header = params.extra_data.as_deref().unwrap_or_default();
         return OpusTrack::new(header).map(|track| PacketDecoder::Opus(Box::new(track)));

@@ -19,6 +19,7 @@ pub(super) struct Guard {
     shared: Arc<Mutex<Shared>>,
     is_seekable: bool,
     bytes: Option<u64>,
+    max_channels: u16,
 }
 
 /// How far a source that cannot seek can be read again, before its audio begins.
@@ -62,7 +63,7 @@ impl Guard {
             in_metadata: true,
             trouble: None,
         };
-        Self { shared: Arc::new(Mutex::new(shared)), is_seekable, bytes }
+        Self { shared: Arc::new(Mutex::new(shared)), is_seekable, bytes, max_channels: limits.max_channels }
     }
 
     /// Whether the source can go back.
@@ -73,6 +74,11 @@ impl Guard {
     /// Length of the source in bytes, where it is known.
     pub(super) fn bytes(&self) -> Option<u64> {
         self.bytes
+    }
+
+    /// [`Limits::max_channels`].
+    pub(super) fn max_channels(&self) -> u16 {
+        self.max_channels
     }
 
     /// From here on, bytes no longer count as metadata.

@@ -66,9 +66,21 @@ fn wav(tag: u16, channels: u16, rate_hz: u32, bits: u16, claimed_bytes: u32, dat
     bytes
 }
 
+/// An AIFF header for 16-bit samples at 8 kHz, with as many channels as the caller likes.
+fn aiff(channels: u16) -> Vec<u8> {
+    let mut bytes = b"FORM\x7F\xFF\xFF\xFFAIFFCOMM\0\0\0\x12".to_vec();
+    bytes.extend(channels.to_be_bytes());
+    bytes.extend(100_u32.to_be_bytes());
+    bytes.extend(16_u16.to_be_bytes());
+    bytes.extend([0x40, 0x0B, 0xFA, 0, 0, 0, 0, 0, 0, 0]);
+    bytes.extend(b"SSND\0\0\x10\x08\0\0\0\0\0\0\0\0");
+    bytes.resize(bytes.len() + 0x1000, 0);
+    bytes
+}
+
 #[test]
 fn headers_that_make_no_sense() {
-    let cases: [(&str, Vec<u8>, &str); 18] = [
+    let cases: [(&str, Vec<u8>, &str); 19] = [
         ("empty", vec![], "undecodable"),
         ("one byte", vec![0x52], "undecodable"),
         ("zip", [&b"PK\x03\x04"[..], &noise(3, 5_000)].concat(), "undecodable"),
@@ -79,6 +91,7 @@ fn headers_that_make_no_sense() {
         ("no channels", wav(1, 0, 8_000, 16, 32_000, 32_000), "undecodable"),
         ("65,535 channels", wav(1, 65_535, 8_000, 8, 320_000, 320_000), "max_channels"),
         ("65,535 float channels", wav(3, 65_535, 8_000, 64, 320_000, 320_000), "max_channels"),
+        ("AIFF with 30,000 channels", aiff(30_000), "max_channels"),
         ("9 bytes per sample", wav(1, 1, 8_000, 72, 32_000, 32_000), "undecodable"),
         ("unknown tag", wav(0x4242, 1, 8_000, 16, 32_000, 32_000), "undecodable"),
         ("no data", wav(1, 1, 8_000, 16, 0, 0), "undecodable"),
@@ -227,6 +240,21 @@ fn damage_in_the_middle_is_passed_over() {
         let (rest, whole) = (decoded.planes[0].len(), before.planes[0].len());
         println!("{file}: {rest} of {whole} samples, {} damaged packets", decoded.damaged_packets);
         assert!(rest * 10 > whole * 6, "{file}: {rest} of {whole}");
+    }
+}
+
+/// Decoders of constant memory: what an hour of audio takes is what a minute takes.
+#[test]
+fn blocks_stay_small() {
+    if !ffmpeg_is_there() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    for (file, bytes) in specimens(dir.path(), 3.0) {
+        let mut decoder = open(bytes, &Limits::default()).unwrap();
+        while let Some(block) = decoder.next_block().unwrap() {
+            assert!(block.samples() <= 16_384, "{file}: {} samples", block.samples());
+        }
     }
 }
 
@@ -390,6 +418,33 @@ fn a_huge_picture_in_a_pipe_hits_the_limit() {
     let error = Decoder::open(source, &OpenOptions::default(), &Limits::default()).err().unwrap();
     assert!(matches!(error, DecodeError::Limit { which: "max_metadata_bytes", .. }), "{error}");
     assert!(read_bytes.load(Ordering::Relaxed) < 20 << 20);
+}
+
+#[test]
+fn huge_pictures_in_flac_are_skipped_unread() {
+    if !ffmpeg_is_there() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("source.wav");
+    write_wav(&source, 16_000, 1, &speech_like(16_000, 1.0, 1));
+    let path = dir.path().join("a.flac");
+    ffmpeg(&["-i", source.to_str().unwrap(), "-ac", "1", path.to_str().unwrap()]);
+    let clip = fs::read(&path).unwrap();
+    // Ten blocks of the largest size go between the stream information (42 bytes in) and the other blocks.
+    const PICTURE_BYTES: u64 = 0xFF_FFFF;
+    const ADDED_BYTES: u64 = 10 * (4 + PICTURE_BYTES);
+    let length = clip.len() as u64 + ADDED_BYTES;
+    let (source, read_bytes) = Synthetic::new(length, true, move |position| {
+        let Some(added) = position.checked_sub(42) else { return Ok(clip[position as usize]) };
+        Ok(match added.checked_sub(ADDED_BYTES) {
+            Some(rest) => clip[42 + rest as usize],
+            None => [6, 0xFF, 0xFF, 0xFF].get((added % (4 + PICTURE_BYTES)) as usize).copied().unwrap_or(0xAA),
+        })
+    });
+    let mut decoder = Decoder::open(source, &OpenOptions::default(), &Limits::default()).unwrap();
+    assert_eq!(drain(&mut decoder).planes[0].len(), 16_000);
+    assert!(read_bytes.load(Ordering::Relaxed) < 200_000);
 }
 
 #[test]
