@@ -59,8 +59,23 @@ pub struct Verdict {
     pub decision: Decision,
     /// Why, where the answer is [`Decision::Inconclusive`].
     pub reason: Option<Reason>,
+    /// The LLR that decided: the whole channel's, or the insert's where one decided.
+    pub llr: Option<Llr>,
+    /// The stretch that decided, where the channel as a whole would not have.
+    pub insert: Option<Stretch>,
     /// What it rests on.
     pub evidence: Evidence,
+}
+
+/// A part of a channel that stands out from the rest.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Stretch {
+    /// Start of its first segment, seconds.
+    pub start_secs: f64,
+    /// End of its last segment, seconds.
+    pub end_secs: f64,
+    /// Mean LLR of its segments.
+    pub llr: Llr,
 }
 
 /// Thresholds under a name.
@@ -121,10 +136,15 @@ impl Policy {
 
     /// Applies the policy to one channel.
     pub fn judge(&self, evidence: Evidence) -> Verdict {
-        let (decision, reason) = self.decide(&evidence);
-        Verdict { decision, reason, evidence }
+        let whole = self.decide(&evidence);
+        let judged = !matches!(whole.1, Some(Reason::NoSpeech | Reason::TooShort));
+        let insert = if judged && whole.0 != Decision::Spoof { self.insert(&evidence.segments) } else { None };
+        let (decision, reason) = if insert.is_some() { (Decision::Spoof, None) } else { whole };
+        let llr = insert.map_or(evidence.llr, |stretch| Some(stretch.llr));
+        Verdict { decision, reason, llr, insert, evidence }
     }
 
+    /// The decision on the channel as a whole.
     fn decide(&self, evidence: &Evidence) -> (Decision, Option<Reason>) {
         let thresholds = &self.thresholds;
         let speech_secs = evidence.quality.speech_secs;
@@ -132,35 +152,39 @@ impl Policy {
         if speech_secs < LEAST_SPEECH_SECS {
             return inconclusive(Reason::NoSpeech);
         }
-        let Some(llr) = evidence.llr.filter(|_| speech_secs >= thresholds.min_speech_secs) else {
-            return inconclusive(Reason::TooShort);
-        };
-        if llr.0 < thresholds.spoof_below || self.insert(&evidence.segments).is_some() {
-            (Decision::Spoof, None)
-        } else if llr.0 >= thresholds.bona_fide_above {
-            (Decision::BonaFide, None)
-        } else {
-            inconclusive(Reason::Uncertain)
+        match evidence.llr.filter(|_| speech_secs >= thresholds.min_speech_secs) {
+            None => inconclusive(Reason::TooShort),
+            Some(Llr(llr)) if llr < thresholds.spoof_below => (Decision::Spoof, None),
+            Some(Llr(llr)) if llr >= thresholds.bona_fide_above => (Decision::BonaFide, None),
+            Some(_) => inconclusive(Reason::Uncertain),
         }
     }
 
-    /// The first stretch of segments (indices, half-open) that stands out as a cloned insert: a run of judged
-    /// neighbours whose mean LLR is low in itself and far under the median of the rest of the channel.
-    pub fn insert(&self, segments: &[Segment]) -> Option<std::ops::Range<usize>> {
+    /// The first stretch that stands out as a cloned insert: a run of judged neighbours whose mean LLR is low in
+    /// itself and far under the median of the rest of the channel, as far as its neighbours look like it.
+    fn insert(&self, segments: &[Segment]) -> Option<Stretch> {
         let rule = &self.thresholds.insert;
         let llrs: Vec<Option<f32>> = segments.iter().map(|segment| segment.llr.map(|Llr(llr)| llr)).collect();
-        (0..(llrs.len() + 1).saturating_sub(rule.min_windows)).map(|start| start..start + rule.min_windows).find(
-            |run| {
-                let Some(inside) = llrs[run.clone()].iter().copied().collect::<Option<Vec<f32>>>() else {
-                    return false;
-                };
-                let mean = inside.iter().sum::<f32>() / inside.len() as f32;
-                let outside: Vec<f32> =
-                    llrs.iter().enumerate().filter(|(i, _)| !run.contains(i)).filter_map(|(_, llr)| *llr).collect();
-                mean < rule.spoof_below && median(outside).is_some_and(|rest| rest - mean >= rule.drop_nats)
-            },
-        )
+        let starts = 0..(llrs.len() + 1).saturating_sub(rule.min_windows);
+        let (mut run, mean, rest) = starts.into_iter().find_map(|start| {
+            let run = start..start + rule.min_windows;
+            let mean = mean_of(&llrs[run.clone()])?;
+            let outside = llrs.iter().enumerate().filter(|(i, _)| !run.contains(i)).filter_map(|(_, llr)| *llr);
+            let rest = median(outside.collect())?;
+            (mean < rule.spoof_below && rest - mean >= rule.drop_nats).then_some((run, mean, rest))
+        })?;
+        let alike = |llr: &Option<f32>| llr.is_some_and(|llr| llr < f32::midpoint(mean, rest));
+        run.end += llrs[run.end..].iter().take_while(|llr| alike(llr)).count();
+        let llr = Llr(mean_of(&llrs[run.clone()])?);
+        let (first, last) = (segments.get(run.start)?, segments.get(run.end - 1)?);
+        Some(Stretch { start_secs: first.start_secs, end_secs: last.end_secs, llr })
     }
+}
+
+/// `None` where any is missing, or there is none.
+fn mean_of(llrs: &[Option<f32>]) -> Option<f32> {
+    let all: Vec<f32> = llrs.iter().copied().collect::<Option<_>>()?;
+    (!all.is_empty()).then(|| all.iter().sum::<f32>() / all.len() as f32)
 }
 
 fn median(mut values: Vec<f32>) -> Option<f32> {
@@ -242,6 +266,17 @@ mod tests {
             let verdict = policy.judge(evidence(llr, speech_secs, segments));
             assert_eq!((verdict.decision, verdict.reason), (decision, reason), "{llr:?} {speech_secs} {segments:?}");
         }
+    }
+
+    #[test]
+    fn an_insert_is_named_with_its_times_and_its_own_llr() {
+        let mut segments = [Some(2.0); 9];
+        segments[3..6].fill(Some(-4.0));
+        segments[6] = Some(-1.5);
+        let verdict = Policy::default_of(&THRESHOLDS).judge(evidence(Some(1.0), 20.0, &segments));
+        let stretch = verdict.insert.unwrap();
+        assert_eq!((stretch.start_secs, stretch.end_secs), (6.0, 16.0));
+        assert_eq!((verdict.llr, verdict.evidence.llr), (Some(Llr(-3.375)), Some(Llr(1.0))));
     }
 
     #[test]

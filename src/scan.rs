@@ -307,12 +307,12 @@ fn result(input: InputInfo, channels: Vec<ChannelResult>, stopped: Option<Stop>)
         Decision::BonaFide => 2,
     };
     let worst = channels.iter().map(|channel| &channel.verdict).min_by(|a, b| {
-        let llr = |verdict: &Verdict| verdict.evidence.llr.map_or(f32::INFINITY, |llr| llr.0);
+        let llr = |verdict: &Verdict| verdict.llr.map_or(f32::INFINITY, |llr| llr.0);
         rank(a.decision).cmp(&rank(b.decision)).then(llr(a).total_cmp(&llr(b)))
     });
     let mut decision = worst.map_or(Decision::Inconclusive, |verdict| verdict.decision);
     let mut reason = worst.and_then(|verdict| verdict.reason);
-    let llr = worst.and_then(|verdict| verdict.evidence.llr);
+    let llr = worst.and_then(|verdict| verdict.llr);
     // What was heard before the stop may convict, but cannot acquit the rest.
     if let Some(stop) = stopped.as_ref().filter(|_| decision != Decision::Spoof) {
         (decision, reason) = (Decision::Inconclusive, Some(stop.reason));

@@ -7,5 +7,6 @@ mod cli;
 mod decode;
 mod hostile;
 mod metrics;
+mod samples;
 mod screener;
 mod speech;

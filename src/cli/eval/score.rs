@@ -109,9 +109,10 @@ fn score(engine: &Engine, recording: &Recording) -> Result<Outcome> {
 
 /// A file's outcome is that of the channel that decided it.
 fn of_scan(result: &ScanResult) -> Outcome {
-    let deciding = result.channels.iter().map(|channel| &channel.verdict).find(|verdict| {
-        verdict.evidence.llr == result.llr && (verdict.decision == result.decision || result.detail.is_some())
-    });
+    let deciding =
+        result.channels.iter().map(|channel| &channel.verdict).find(|verdict| {
+            verdict.llr == result.llr && (verdict.decision == result.decision || result.detail.is_some())
+        });
     let quality = deciding.map(|verdict| verdict.evidence.quality);
     Outcome {
         llr: result.llr.map(|llr| llr.0),
@@ -126,7 +127,7 @@ fn of_scan(result: &ScanResult) -> Outcome {
 fn of_verdict(verdict: &Verdict) -> Outcome {
     let quality = verdict.evidence.quality;
     Outcome {
-        llr: verdict.evidence.llr.map(|llr| llr.0),
+        llr: verdict.llr.map(|llr| llr.0),
         decision: verdict.decision,
         reason: verdict.reason.map_or("", reason_key).to_owned(),
         speech_secs: Some(quality.speech_secs),

@@ -72,7 +72,7 @@ impl Csv {
             shown(channel.map(|channel| channel.channel)),
             decision_key(decision).to_owned(),
             shown(reason.map(reason_key)),
-            shown(verdict.and_then(|verdict| rounded_llr(verdict.evidence.llr))),
+            shown(verdict.and_then(|verdict| rounded_llr(verdict.llr))),
             number(quality.map(|quality| quality.speech_secs), SECS_DECIMALS),
             shown(quality.and_then(|quality| quality.bandwidth_hz)),
             number(quality.and_then(|quality| quality.snr_db).map(f64::from), SNR_DECIMALS),

@@ -118,7 +118,7 @@ impl Channel {
             channel: result.channel,
             decision: decision_key(result.verdict.decision),
             reason: result.verdict.reason.map(reason_key),
-            llr: rounded_llr(evidence.llr),
+            llr: rounded_llr(result.verdict.llr),
             speech_secs: rounded(evidence.quality.speech_secs, SECS_DECIMALS),
             bandwidth_hz: evidence.quality.bandwidth_hz,
             snr_db: evidence.quality.snr_db.map(|snr_db| rounded(f64::from(snr_db), SNR_DECIMALS)),

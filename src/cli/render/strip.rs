@@ -73,7 +73,7 @@ fn not_judged(row: &[Segment]) -> String {
 }
 
 /// `m:ss`, or `h:mm:ss` from an hour on.
-fn clock(secs: f64) -> String {
+pub(super) fn clock(secs: f64) -> String {
     let whole = secs.max(0.0) as u64;
     let (hours, minutes, seconds) = (whole / 3600, whole / 60 % 60, whole % 60);
     if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }

@@ -113,16 +113,21 @@ impl Text {
 fn spoken(verdict: &Verdict) -> (Tone, String) {
     let speech_secs = verdict.evidence.quality.speech_secs;
     let scored = |words: &str| {
-        let llr = verdict.evidence.llr.map_or_else(|| format!("{:>6}", "–"), |Llr(llr)| signed(llr, 6));
+        let llr = verdict.llr.map_or_else(|| format!("{:>6}", "–"), |Llr(llr)| signed(llr, 6));
         format!("{words:<14}   LLR {llr} {speech_secs:>8.1} s speech")
     };
+    if let Some(insert) = verdict.insert {
+        let (from, to) = (strip::clock(insert.start_secs), strip::clock(insert.end_secs));
+        let span = format!("{from}–{to}");
+        return (Tone::Cloned, format!("{:<14}   LLR {} {span:>17}", "cloned insert", signed(insert.llr.0, 6)));
+    }
     match (verdict.decision, verdict.reason) {
         (Decision::Spoof, _) => (Tone::Cloned, scored("likely cloned")),
         (Decision::BonaFide, _) => (Tone::Genuine, scored("likely genuine")),
         (Decision::Inconclusive, Some(Reason::TooShort)) => {
             (Tone::Open, format!("inconclusive: only {speech_secs:.1} s of speech"))
         }
-        (Decision::Inconclusive, Some(Reason::Uncertain)) => match verdict.evidence.llr {
+        (Decision::Inconclusive, Some(Reason::Uncertain)) => match verdict.llr {
             Some(Llr(llr)) => (Tone::Open, format!("inconclusive: LLR {} points neither way", signed(llr, 0))),
             None => (Tone::Open, format!("inconclusive: {}", Reason::Uncertain)),
         },
