@@ -9,7 +9,8 @@ mod spec;
 
 use std::sync::Arc;
 
-use realfft::{RealFftPlanner, RealToComplex, num_complex::Complex32};
+use realfft::{RealFftPlanner, RealToComplex};
+use rustfft::num_complex::Complex32;
 
 pub use filterbank::Filterbank;
 pub use spec::{FeatureSpec, SpecError};
