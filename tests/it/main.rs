@@ -5,6 +5,7 @@ mod architecture;
 mod bundle;
 mod cli;
 mod decode;
+mod features;
 mod hostile;
 mod metrics;
 mod samples;
