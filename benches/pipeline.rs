@@ -3,17 +3,10 @@
 //! Stages are run in turn, round by round, so that a machine whose speed drifts slows all of them alike; the shares
 //! and ratios are what to compare, not the absolute times. The median round is printed.
 
-use std::{
-    fs::File,
-    hint::black_box,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Instant,
-};
+use std::{hint::black_box, path::Path, sync::Arc, time::Instant};
 
 use clonewatch::{
-    audio::Resampler,
-    decode::{Decoder, Limits, OpenOptions},
+    decode::{Limits, first_channel_16k},
     model::{ModelBundle, embedded_files},
     policy::Policy,
     scan::Engine,
@@ -27,7 +20,9 @@ fn main() {
     let policy = Policy::default_of(&model.manifest().thresholds);
     let engine = Engine { model: Arc::clone(&model), policy, limits: Limits::default() };
     println!("{:<28} {:>9} {:>12} {:>12}", "input", "seconds", "stage", "x real time");
-    for name in ["spliced-podcast.mp3", "cloned-en-piper.m4a", "genuine-it-carlo.opus", "genuine-call.ulaw.wav"] {
+    for name in
+        ["spliced-podcast.mp3", "genuine-es-allison.m4a", "genuine-it-carlo.opus", "genuine-it-menardi.ulaw.wav"]
+    {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("samples").join(name);
         if path.is_file() {
             measure(&engine, &path, name);
@@ -35,7 +30,7 @@ fn main() {
     }
 }
 
-fn measure(engine: &Engine, path: &PathBuf, name: &str) {
+fn measure(engine: &Engine, path: &Path, name: &str) {
     let samples = decode(path);
     let secs = samples.len() as f64 / 16_000.0;
     let stages: [(&str, &dyn Fn()); 4] = [
@@ -74,16 +69,12 @@ fn measure(engine: &Engine, path: &PathBuf, name: &str) {
 }
 
 /// First channel at 16 kHz.
-fn decode(path: &PathBuf) -> Vec<f32> {
-    let extension = path.extension().and_then(|e| e.to_str()).map(str::to_owned);
-    let file = File::open(path).expect("the sample is there");
-    let options = OpenOptions { raw: None, extension };
-    let mut decoder = Decoder::open(Box::new(file), &options, &Limits::default()).expect("the sample decodes");
-    let mut resampler = Resampler::new(decoder.info().sample_rate_hz).expect("a usual rate");
+fn decode(path: &Path) -> Vec<f32> {
     let mut samples = Vec::new();
-    while let Some(block) = decoder.next_block().expect("the sample decodes") {
-        resampler.push(block.channel(0), &mut samples);
-    }
-    resampler.finish(&mut samples);
+    let keep = |block: &[f32]| {
+        samples.extend_from_slice(block);
+        true
+    };
+    first_channel_16k(path, &Limits::default(), keep).expect("the sample decodes");
     samples
 }

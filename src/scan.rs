@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     audio::Resampler,
-    decode::{DecodeError, Decoder, Limits, OpenOptions, PlanarBlock, RawSpec},
+    decode::{DecodeError, Decoder, Limits, OpenOptions, PlanarBlock, RawSpec, extension_of},
     error::{Error, Result},
     model::{BundleFiles, ModelBundle, embedded_files, hex},
     policy::{Decision, Policy, Reason, Verdict},
@@ -113,8 +113,7 @@ impl Engine {
         if file.metadata().map_err(|e| Error::io(&shown, e))?.is_dir() {
             return Err(Error::Usage(format!("{shown}: is a directory")));
         }
-        let extension = path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
-        self.scan_file(file, shown, &OpenOptions { raw, extension })
+        self.scan_file(file, shown, &OpenOptions { raw, extension: extension_of(path) })
     }
 
     /// Scans a stream that cannot seek, such as standard input, by way of an unnamed temporary file.

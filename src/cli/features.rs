@@ -8,34 +8,37 @@
 //! Only channel 0 is taken: training material is mono.
 
 use std::{
-    collections::BTreeMap,
+    convert::Infallible,
     fs::File,
     io::{BufWriter, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     sync::atomic::AtomicBool,
 };
 
+use super::{
+    eval::protocol::{Families, Filter, Protocol},
+    note,
+};
 use crate::{
-    audio::Resampler,
-    decode::{DecodeError, Decoder, Limits, OpenOptions},
+    decode::{DecodeError, Limits, first_channel_16k},
     error::{Error, Exit, Result},
     features::MEL_BANDS,
     pool::ordered_map,
-    screen::SpeechFront,
+    screen::{GatedChunk, SpeechFront},
     speech::{FrameClass, Quality},
 };
 
 /// Arguments of `clonewatch features`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// CSV with header; needs a column `path`, relative to the file
+    /// CSV with header; needs columns path (relative to the file) and label (bonafide or spoof)
     pub protocol: PathBuf,
     /// Folder to write to
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Take only rows with this value in this column; may be repeated
-    #[arg(long = "where", value_name = "COLUMN=VALUE")]
-    pub filters: Vec<String>,
+    /// Take only rows where this holds (COLUMN=VALUE or COLUMN!=VALUE); may be repeated
+    #[arg(long = "where", value_name = "FILTER")]
+    pub filters: Vec<Filter>,
     /// Number format of the features
     #[arg(long, value_enum, default_value_t = Dtype::F16)]
     pub dtype: Dtype,
@@ -65,77 +68,45 @@ struct Extracted {
 /// # Errors
 /// Unusable protocol, output that cannot be written.
 pub fn run(args: &Args) -> Result<Exit> {
-    let (header, rows) = read_protocol(&args.protocol, &args.filters)?;
-    let folder = args.protocol.parent().unwrap_or(Path::new("")).to_owned();
-    let path_column = header.iter().position(|name| name == "path");
-    let path_column =
-        path_column.ok_or_else(|| Error::Config(format!("{}: no column path", args.protocol.display())))?;
-    std::fs::create_dir_all(&args.out).map_err(|e| Error::io(args.out.display(), e))?;
-    let mut output = Output::create(&args.out, args.dtype, &header)?;
+    let mut protocol = Protocol::read(&args.protocol)?;
+    let mut selected = protocol.select(&args.filters, &Families::All)?.into_iter();
+    protocol.rows.retain(|_| selected.next() == Some(true));
+    let Protocol { columns, rows } = protocol;
+    let io = |e: std::io::Error| Error::io(args.out.display(), e);
+    std::fs::create_dir_all(&args.out).map_err(io)?;
+    let mut output = Output::create(&args.out, args.dtype, &columns).map_err(io)?;
     let threads = args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let mut failure = None;
-    let extract_row = |row: &csv::StringRecord| extract(&folder.join(row.get(path_column).unwrap_or("")));
-    ordered_map(&rows, threads, &AtomicBool::new(false), extract_row, |index, extracted| {
-        let row = &rows[index];
-        let written = match extracted {
-            Ok(extracted) => output.append(&extracted, row),
-            Err(reason) => {
-                eprintln!("{}: {reason}", row.get(path_column).unwrap_or(""));
-                Ok(())
+    ordered_map(
+        &rows,
+        threads,
+        &AtomicBool::new(false),
+        |row| extract(&row.path),
+        |index, extracted| {
+            let row = &rows[index];
+            match extracted {
+                Ok(extracted) => failure = output.append(&extracted, &row.fields).err(),
+                Err(reason) => note(format_args!("{}: {reason}", row.path.display())),
             }
-        };
-        failure = written.err();
-        failure.is_none()
-    });
-    failure.map_or(Ok(()), |e| Err(Error::io(args.out.display(), e)))?;
-    let (files, frames) = output.finish().map_err(|e| Error::io(args.out.display(), e))?;
-    eprintln!("{files} of {} files, {frames} frames of {MEL_BANDS} bands", rows.len());
+            failure.is_none()
+        },
+    );
+    failure.map_or(Ok(()), |e| Err(io(e)))?;
+    let (files, frames) = output.finish().map_err(io)?;
+    note(format_args!("{files} of {} files, {frames} frames of {MEL_BANDS} bands", rows.len()));
     Ok(Exit::BonaFide)
 }
 
-fn read_protocol(path: &Path, filters: &[String]) -> Result<(csv::StringRecord, Vec<csv::StringRecord>)> {
-    let bad = |e: csv::Error| Error::Config(format!("{}: {e}", path.display()));
-    let mut reader = csv::Reader::from_path(path).map_err(bad)?;
-    let header = reader.headers().map_err(bad)?.clone();
-    let mut wanted: BTreeMap<usize, &str> = BTreeMap::new();
-    for filter in filters {
-        let parsed = filter
-            .split_once('=')
-            .and_then(|(name, value)| header.iter().position(|column| column == name).map(|column| (column, value)));
-        let (column, value) = parsed.ok_or_else(|| {
-            Error::Usage(format!("--where {filter}: expected COLUMN=VALUE with a column of the file"))
-        })?;
-        wanted.insert(column, value);
-    }
-    let keep = |row: &csv::StringRecord| wanted.iter().all(|(column, value)| row.get(*column) == Some(*value));
-    let rows = reader.records().filter(|row| row.as_ref().map_or(true, keep)).collect::<Result<Vec<_>, _>>();
-    Ok((header, rows.map_err(bad)?))
-}
-
-fn extract(path: &Path) -> std::result::Result<Extracted, String> {
-    let reason = |e: DecodeError| e.to_string();
-    let file = File::open(path).map_err(|e| e.to_string())?;
-    let extension = path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
-    let options = OpenOptions { raw: None, extension };
-    let mut decoder = Decoder::open(Box::new(file), &options, &Limits::default()).map_err(reason)?;
-    let mut resampler = Resampler::new(decoder.info().sample_rate_hz).map_err(|e| e.to_string())?;
+fn extract(path: &Path) -> Result<Extracted, DecodeError> {
     let mut front = SpeechFront::new();
     let mut extracted = Extracted { log_mel: Vec::new(), speech: Vec::new(), quality: Quality::default() };
-    let mut keep = |chunk: crate::screen::GatedChunk<'_>| {
+    let mut keep = |chunk: GatedChunk<'_>| -> Result<(), Infallible> {
         extracted.log_mel.extend_from_slice(chunk.log_mel);
         extracted.speech.extend(chunk.classes.iter().map(|class| u8::from(*class == FrameClass::Speech)));
-        Ok::<(), String>(())
+        Ok(())
     };
-    let mut at_16k = Vec::new();
-    while let Some(block) = decoder.next_block().map_err(reason)? {
-        at_16k.clear();
-        resampler.push(block.channel(0), &mut at_16k);
-        front.push(&at_16k, &mut keep)?;
-    }
-    at_16k.clear();
-    resampler.finish(&mut at_16k);
-    front.push(&at_16k, &mut keep)?;
-    front.finish(&mut keep)?;
+    first_channel_16k(path, &Limits::default(), |samples| front.push(samples, &mut keep).is_ok())?;
+    let Ok(()) = front.finish(&mut keep);
     extracted.quality = front.quality();
     Ok(extracted)
 }
@@ -151,19 +122,18 @@ struct Output {
 }
 
 impl Output {
-    fn create(dir: &Path, dtype: Dtype, header: &csv::StringRecord) -> Result<Self> {
-        let io = |e: std::io::Error| Error::io(dir.display(), e);
+    fn create(dir: &Path, dtype: Dtype, columns: &[String]) -> std::io::Result<Self> {
         let descr = if dtype == Dtype::F16 { "<f2" } else { "<f4" };
-        let log_mel = NpyWriter::create(&dir.join("logmel.npy"), descr, Some(MEL_BANDS)).map_err(io)?;
-        let speech = NpyWriter::create(&dir.join("speech.npy"), "|u1", None).map_err(io)?;
-        let file = File::create(dir.join("index.csv")).map_err(io)?;
+        let log_mel = NpyWriter::create(&dir.join("logmel.npy"), descr, Some(MEL_BANDS))?;
+        let speech = NpyWriter::create(&dir.join("speech.npy"), "|u1", None)?;
+        let file = File::create(dir.join("index.csv"))?;
         let mut index = csv::Writer::from_writer(file);
         let own = ["row", "frame_start", "frames", "speech_secs", "measured_bandwidth_hz", "snr_db", "level_dbfs"];
-        index.write_record(own.into_iter().chain(header)).map_err(|e| io(e.into()))?;
+        index.write_record(own.into_iter().chain(columns.iter().map(String::as_str)))?;
         Ok(Self { log_mel, speech, index, dtype, files: 0, frames: 0 })
     }
 
-    fn append(&mut self, extracted: &Extracted, row: &csv::StringRecord) -> std::io::Result<()> {
+    fn append(&mut self, extracted: &Extracted, fields: &[String]) -> std::io::Result<()> {
         let Extracted { log_mel, speech, quality } = extracted;
         match self.dtype {
             Dtype::F16 => log_mel.iter().try_for_each(|x| self.log_mel.write(&half_bits(*x).to_le_bytes()))?,
@@ -180,7 +150,7 @@ impl Output {
             number(quality.snr_db),
             number(quality.level_dbfs),
         ];
-        self.index.write_record(own.iter().map(String::as_str).chain(row)).map_err(std::io::Error::from)?;
+        self.index.write_record(own.iter().chain(fields))?;
         self.files += 1;
         self.frames += speech.len();
         Ok(())

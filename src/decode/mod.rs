@@ -29,6 +29,7 @@ mod g722;
 mod gsm;
 mod headers;
 mod limits;
+mod mono;
 mod names;
 mod opus;
 mod packets;
@@ -48,6 +49,7 @@ use sniff::Kind;
 use source::Guard;
 
 pub use limits::Limits;
+pub use mono::{extension_of, first_channel_16k};
 pub use raw::{RawCodec, RawSpec};
 
 /// What is known of an input besides its bytes.

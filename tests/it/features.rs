@@ -32,11 +32,14 @@ fn exported_features_are_the_ones_that_scanning_computes() {
     let folder = tempfile::tempdir().unwrap();
     let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("samples");
     let rows: String =
-        CLIPS.iter().map(|clip| format!("{},x,a \"quoted\" note\n", samples.join(clip).display())).collect();
+        CLIPS.iter().map(|clip| format!("{},spoof,a \"quoted\" note\n", samples.join(clip).display())).collect();
     let protocol = folder.path().join("protocol.csv");
     fs::write(
         &protocol,
-        format!("path,label,notes\n{}missing.wav,x,\n", rows.replace("a \"quoted\" note", "\"a \"\"quoted\"\" note\"")),
+        format!(
+            "path,label,notes\n{}missing.wav,spoof,\n",
+            rows.replace("a \"quoted\" note", "\"a \"\"quoted\"\" note\"")
+        ),
     )
     .unwrap();
     let run = export(&protocol, folder.path(), &["--threads", "2"]);
@@ -76,8 +79,8 @@ fn protocols_that_cannot_be_used_say_why() {
     let folder = tempfile::tempdir().unwrap();
     let protocol = folder.path().join("protocol.csv");
     for (text, more, expected) in [
-        ("label\nx\n", &[][..], "no column path"),
-        ("path,label\na.wav,x\n", &["--where", "split=val"], "--where split=val"),
+        ("label\nspoof\n", &[][..], "no column path"),
+        ("path,label\na.wav,spoof\n", &["--where", "split=val"], "no column split"),
     ] {
         fs::write(&protocol, text).unwrap();
         let run = export(&protocol, folder.path(), more);

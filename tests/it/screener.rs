@@ -1,14 +1,12 @@
 //! Properties of the screener on real speech from `samples/`.
 
 use std::{
-    fs::File,
     path::Path,
     sync::{Arc, LazyLock},
 };
 
 use clonewatch::{
-    audio::Resampler,
-    decode::{Decoder, Limits, OpenOptions},
+    decode::{Limits, first_channel_16k},
     model::{ModelBundle, embedded_files},
     screen::{Evidence, Screener},
 };
@@ -23,15 +21,12 @@ pub(crate) fn sample_16k(name: &str) -> Vec<f32> {
 }
 
 fn decode_16k(path: &Path) -> Vec<f32> {
-    let extension = path.extension().and_then(|e| e.to_str()).map(str::to_owned);
-    let options = OpenOptions { raw: None, extension };
-    let mut decoder = Decoder::open(Box::new(File::open(path).unwrap()), &options, &Limits::default()).unwrap();
-    let mut resampler = Resampler::new(decoder.info().sample_rate_hz).unwrap();
     let mut samples = Vec::new();
-    while let Some(block) = decoder.next_block().unwrap() {
-        resampler.push(block.channel(0), &mut samples);
-    }
-    resampler.finish(&mut samples);
+    first_channel_16k(path, &Limits::default(), |block| {
+        samples.extend_from_slice(block);
+        true
+    })
+    .unwrap();
     samples
 }
 

@@ -1,6 +1,6 @@
 //! From protocol rows to outcomes: each recording alone, or several of one speaker joined as a call would have them.
 
-use std::{collections::HashMap, fs::File, path::Path, sync::Arc};
+use std::{collections::HashMap, path::Path, sync::Arc};
 
 use super::{
     is_watched,
@@ -8,9 +8,8 @@ use super::{
     scores::{Outcome, ScoredRow},
 };
 use crate::{
-    audio::Resampler,
     cli::{interrupt::Interrupt, note, progress::Progress, render::reason_key, report_error},
-    decode::{DecodeError, Decoder, OpenOptions},
+    decode::first_channel_16k,
     error::{Error, Result},
     policy::Verdict,
     pool::ordered_map,
@@ -146,23 +145,15 @@ fn screen_joined(engine: &Engine, files: &[std::path::PathBuf]) -> Result<Verdic
 }
 
 fn push_file(engine: &Engine, path: &Path, screener: &mut Screener) -> Result<()> {
-    let shown = path.display();
-    let media = |e: DecodeError| Error::Config(format!("{shown}: {e}"));
-    let fault = |e: &dyn std::fmt::Display| Error::Fault(format!("{shown}: {e}"));
-    let file = File::open(path).map_err(|e| Error::io(&shown, e))?;
-    let extension = path.extension().and_then(|extension| extension.to_str()).map(str::to_ascii_lowercase);
-    let options = OpenOptions { raw: None, extension };
-    let mut decoder = Decoder::open(Box::new(file), &options, &engine.limits).map_err(media)?;
-    let mut resampler = Resampler::new(decoder.info().sample_rate_hz).map_err(|e| fault(&e))?;
-    let mut at_16k = Vec::new();
-    while let Some(block) = decoder.next_block().map_err(media)? {
-        at_16k.clear();
-        resampler.push(block.channel(0), &mut at_16k);
-        screener.push(&at_16k).map_err(|e| fault(&e))?;
+    let mut failure = None;
+    let decoded = first_channel_16k(path, &engine.limits, |samples| {
+        failure = screener.push(samples).err();
+        failure.is_none()
+    });
+    if let Some(e) = failure {
+        return Err(Error::Fault(format!("{}: {e}", path.display())));
     }
-    at_16k.clear();
-    resampler.finish(&mut at_16k);
-    screener.push(&at_16k).map_err(|e| fault(&e))
+    decoded.map_err(|e| Error::Config(format!("{}: {e}", path.display())))
 }
 
 #[cfg(test)]
