@@ -36,6 +36,8 @@ pub enum Reason {
     Uncertain,
     /// The container or codec is not one that can be decoded, or the bytes are damaged from the start.
     Undecodable,
+    /// Part of the input is damaged, missing or in a track that cannot be decoded, so it was not heard whole.
+    Damaged,
     /// The input hit one of [`crate::decode`]'s limits before it could be judged whole.
     LimitReached,
 }
@@ -47,6 +49,7 @@ impl fmt::Display for Reason {
             Self::TooShort => "too little speech",
             Self::Uncertain => "the evidence points neither way",
             Self::Undecodable => "cannot be decoded",
+            Self::Damaged => "part of it could not be heard",
             Self::LimitReached => "a limit was reached",
         })
     }
@@ -59,10 +62,11 @@ pub struct Verdict {
     pub decision: Decision,
     /// Why, where the answer is [`Decision::Inconclusive`].
     pub reason: Option<Reason>,
-    /// The LLR that decided: the whole channel's, or the insert's where one decided.
+    /// The LLR that decided: the whole channel's, or the stretch's where one decided.
     pub llr: Option<Llr>,
-    /// The stretch that decided, where the channel as a whole would not have.
-    pub insert: Option<Stretch>,
+    /// The stretch that decided, where the channel as a whole would not have: a cloned insert with
+    /// [`Decision::Spoof`], one that puts the rest in doubt with [`Reason::Uncertain`].
+    pub stretch: Option<Stretch>,
     /// What it rests on.
     pub evidence: Evidence,
 }
@@ -128,7 +132,10 @@ impl Policy {
         thresholds.spoof_below = file.spoof_below.unwrap_or(thresholds.spoof_below);
         thresholds.bona_fide_above = file.bona_fide_above.unwrap_or(thresholds.bona_fide_above);
         thresholds.min_speech_secs = file.min_speech_secs.unwrap_or(thresholds.min_speech_secs);
-        match fault(&file.id, &thresholds) {
+        if file.id.is_empty() || file.id.len() > 64 {
+            return Err(format!("id: {:?} – must have 1-64 characters", file.id));
+        }
+        match thresholds_fault(&thresholds) {
             Some(message) => Err(message),
             None => Ok(Self { id: file.id, thresholds }),
         }
@@ -136,12 +143,20 @@ impl Policy {
 
     /// Applies the policy to one channel.
     pub fn judge(&self, evidence: Evidence) -> Verdict {
-        let whole = self.decide(&evidence);
-        let judged = !matches!(whole.1, Some(Reason::NoSpeech | Reason::TooShort));
-        let insert = if judged && whole.0 != Decision::Spoof { self.insert(&evidence.segments) } else { None };
-        let (decision, reason) = if insert.is_some() { (Decision::Spoof, None) } else { whole };
-        let llr = insert.map_or(evidence.llr, |stretch| Some(stretch.llr));
-        Verdict { decision, reason, llr, insert, evidence }
+        let (mut decision, mut reason) = self.decide(&evidence);
+        let mut stretch = None;
+        if decision == Decision::BonaFide || reason == Some(Reason::Uncertain) {
+            stretch = self.insert(&evidence.segments);
+            if stretch.is_some() {
+                (decision, reason) = (Decision::Spoof, None);
+            } else if decision == Decision::BonaFide {
+                stretch = self.doubt(&evidence.segments);
+                reason = stretch.map(|_| Reason::Uncertain);
+                decision = if stretch.is_some() { Decision::Inconclusive } else { decision };
+            }
+        }
+        let llr = stretch.map_or(evidence.llr, |stretch| Some(stretch.llr));
+        Verdict { decision, reason, llr, stretch, evidence }
     }
 
     /// The decision on the channel as a whole.
@@ -164,21 +179,48 @@ impl Policy {
     /// itself and far under the median of the rest of the channel, as far as its neighbours look like it.
     fn insert(&self, segments: &[Segment]) -> Option<Stretch> {
         let rule = &self.thresholds.insert;
-        let llrs: Vec<Option<f32>> = segments.iter().map(|segment| segment.llr.map(|Llr(llr)| llr)).collect();
-        let starts = 0..(llrs.len() + 1).saturating_sub(rule.min_windows);
-        let (mut run, mean, rest) = starts.into_iter().find_map(|start| {
-            let run = start..start + rule.min_windows;
-            let mean = mean_of(&llrs[run.clone()])?;
+        let llrs = llrs_of(segments);
+        let (mut run, mean, rest) = runs(&llrs, rule.min_windows).find_map(|(run, mean)| {
+            if mean >= rule.spoof_below {
+                return None;
+            }
             let outside = llrs.iter().enumerate().filter(|(i, _)| !run.contains(i)).filter_map(|(_, llr)| *llr);
             let rest = median(outside.collect())?;
-            (mean < rule.spoof_below && rest - mean >= rule.drop_nats).then_some((run, mean, rest))
+            (rest - mean >= rule.drop_nats).then_some((run, mean, rest))
         })?;
-        let alike = |llr: &Option<f32>| llr.is_some_and(|llr| llr < f32::midpoint(mean, rest));
-        run.end += llrs[run.end..].iter().take_while(|llr| alike(llr)).count();
-        let llr = Llr(mean_of(&llrs[run.clone()])?);
-        let (first, last) = (segments.get(run.start)?, segments.get(run.end - 1)?);
-        Some(Stretch { start_secs: first.start_secs, end_secs: last.end_secs, llr })
+        let alike = |llr: &&Option<f32>| llr.is_some_and(|llr| llr < f32::midpoint(mean, rest));
+        run.end += llrs[run.end..].iter().take_while(alike).count();
+        run.start -= llrs[..run.start].iter().rev().take_while(alike).count();
+        stretch_of(&segments[run])
     }
+
+    /// The worst ten seconds, where they look so unlike genuine speech that the whole cannot be called genuine.
+    fn doubt(&self, segments: &[Segment]) -> Option<Stretch> {
+        let llrs = llrs_of(segments);
+        let doubt = self.thresholds.insert.spoof_below / 2.0;
+        let (run, _) =
+            runs(&llrs, DOUBT_WINDOWS).filter(|(_, mean)| *mean < doubt).min_by(|a, b| a.1.total_cmp(&b.1))?;
+        stretch_of(&segments[run])
+    }
+}
+
+fn llrs_of(segments: &[Segment]) -> Vec<Option<f32>> {
+    segments.iter().map(|segment| segment.llr.map(|Llr(llr)| llr)).collect()
+}
+
+/// A run of judged segments as a whole.
+fn stretch_of(run: &[Segment]) -> Option<Stretch> {
+    let (first, last) = (run.first()?, run.last()?);
+    Some(Stretch { start_secs: first.start_secs, end_secs: last.end_secs, llr: Llr(mean_of(&llrs_of(run))?) })
+}
+
+/// Windows of a stretch that can put a channel in doubt: 10 s.
+const DOUBT_WINDOWS: usize = 4;
+
+/// All runs of `length` judged neighbours with their mean LLR.
+fn runs(llrs: &[Option<f32>], length: usize) -> impl Iterator<Item = (std::ops::Range<usize>, f32)> {
+    let windows = llrs.windows(length).enumerate();
+    windows.filter_map(move |(start, run)| Some((start..start + length, mean_of(run)?)))
 }
 
 /// `None` where any is missing, or there is none.
@@ -192,13 +234,13 @@ fn median(mut values: Vec<f32>) -> Option<f32> {
     values.get(values.len() / 2).copied()
 }
 
-fn fault(id: &str, thresholds: &Thresholds) -> Option<String> {
+/// What is wrong with the thresholds, if anything: key, value, what was expected.
+pub fn thresholds_fault(thresholds: &Thresholds) -> Option<String> {
     let Thresholds { spoof_below, bona_fide_above, min_speech_secs, insert } = *thresholds;
-    let finite = spoof_below.is_finite() && bona_fide_above.is_finite() && insert.spoof_below.is_finite();
-    if id.is_empty() || id.len() > 64 {
-        Some(format!("id: {id:?} – must have 1-64 characters"))
-    } else if !finite || spoof_below > bona_fide_above {
+    if !spoof_below.is_finite() || !bona_fide_above.is_finite() || spoof_below > bona_fide_above {
         Some(format!("spoof_below: {spoof_below} – must be a number not above bona_fide_above ({bona_fide_above})"))
+    } else if !insert.spoof_below.is_finite() {
+        Some(format!("insert.spoof_below: {} – must be a number", insert.spoof_below))
     } else if !(0.5..=3600.0).contains(&min_speech_secs) {
         Some(format!("min_speech_secs: {min_speech_secs} – must be 0.5-3600"))
     } else if !(1..=1000).contains(&insert.min_windows) {
@@ -246,7 +288,9 @@ mod tests {
         insert[3] = Some(-4.0);
         let one_window = insert;
         insert[4] = Some(-3.0);
+        let doubtful = [Some(2.0), Some(-1.2), Some(-1.2), Some(-1.2), Some(-1.2), Some(2.0), Some(2.0)];
         for (llr, speech_secs, segments, decision, reason) in [
+            (Some(2.0), 20.0, &doubtful[..], Decision::Inconclusive, Some(Reason::Uncertain)),
             (None, 0.0, &[][..], Decision::Inconclusive, Some(Reason::NoSpeech)),
             (None, 0.5, &[], Decision::Inconclusive, Some(Reason::TooShort)),
             (Some(-9.0), 1.9, &[], Decision::Inconclusive, Some(Reason::TooShort)),
@@ -273,10 +317,11 @@ mod tests {
         let mut segments = [Some(2.0); 9];
         segments[3..6].fill(Some(-4.0));
         segments[6] = Some(-1.5);
+        segments[2] = Some(-1.5);
         let verdict = Policy::default_of(&THRESHOLDS).judge(evidence(Some(1.0), 20.0, &segments));
-        let stretch = verdict.insert.unwrap();
-        assert_eq!((stretch.start_secs, stretch.end_secs), (6.0, 16.0));
-        assert_eq!((verdict.llr, verdict.evidence.llr), (Some(Llr(-3.375)), Some(Llr(1.0))));
+        let stretch = verdict.stretch.unwrap();
+        assert_eq!((stretch.start_secs, stretch.end_secs), (4.0, 16.0));
+        assert_eq!((verdict.llr, verdict.evidence.llr), (Some(Llr(-3.0)), Some(Llr(1.0))));
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub struct Limits {
     /// Channels of the audio track. Default: 8.
     pub max_channels: u16,
     /// Time from opening to the end, in seconds by the wall clock; the caller's own work in between counts. Default:
-    /// 900 s (15 min).
+    /// 3,600 s (1 h).
     pub max_wall_secs: u64,
 }
 
@@ -32,7 +32,7 @@ impl Default for Limits {
             max_packet_bytes: 16 << 20,
             max_decoded_secs: 6 * 3_600,
             max_channels: 8,
-            max_wall_secs: 900,
+            max_wall_secs: 3_600,
         }
     }
 }

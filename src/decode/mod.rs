@@ -43,7 +43,7 @@ use symphonia::core::io::MediaSource;
 
 use crate::audio::SOURCE_RATES_HZ;
 use headers::Lead;
-use packets::PacketStream;
+use packets::{Entry, PacketStream};
 use raw::{RawLayout, RawStream};
 use sniff::Kind;
 use source::Guard;
@@ -151,6 +151,9 @@ impl PlanarBlock {
     }
 }
 
+/// Share of a stream that may be missing before it counts as not heard whole.
+const MAX_DAMAGED_SHARE: f64 = 0.02;
+
 enum Stream {
     Raw(Box<RawStream>),
     Packets(Box<PacketStream>),
@@ -192,7 +195,56 @@ impl Decoder {
     /// # Errors
     /// [`DecodeError::Undecodable`] where no audio comes out of it at all.
     pub fn open(source: Box<dyn MediaSource>, options: &OpenOptions, limits: &Limits) -> Result<Self, DecodeError> {
-        panics::contain(|| Self::open_unguarded(source, options, limits)).unwrap_or_else(|| Err(panicked(None)))
+        Self::open_track(source, options, limits, 0)
+    }
+
+    /// Like [`Decoder::open`], for a further one of the audio tracks that can be decoded, counted from 0.
+    ///
+    /// # Errors
+    /// As there, and [`DecodeError::Undecodable`] where there are not so many.
+    pub fn open_track(
+        source: Box<dyn MediaSource>,
+        options: &OpenOptions,
+        limits: &Limits,
+        track: usize,
+    ) -> Result<Self, DecodeError> {
+        let open = || Self::open_unguarded(source, options, limits, track);
+        panics::contain(open).unwrap_or_else(|| Err(panicked(None)))
+    }
+
+    /// Audio tracks of the source, decodable or not: at least 1.
+    pub fn audio_tracks(&self) -> usize {
+        match &self.stream {
+            Stream::Raw(_) => 1,
+            Stream::Packets(stream) => stream.audio_tracks().max(1),
+        }
+    }
+
+    /// After the end: what of the stream was not heard, where it is more than a trifle.
+    pub fn shortfall(&self) -> Option<String> {
+        let decoded_secs = self.decoded_secs();
+        let claimed_secs = self.info.duration_secs.filter(|_| self.claim_is_exact()).unwrap_or(0.0);
+        let (whole, damaged, gave_up) = match &self.stream {
+            Stream::Raw(stream) => (u64::MAX, stream.damaged_units(), false),
+            Stream::Packets(stream) => {
+                let tally = stream.tally();
+                (tally.whole_packets, tally.damaged_packets, tally.gave_up)
+            }
+        };
+        if gave_up {
+            Some(format!("too much damage after {decoded_secs:.1} s"))
+        } else if damaged as f64 > MAX_DAMAGED_SHARE * whole as f64 + 1.0 {
+            Some(format!("{damaged} of {} packets are damaged", whole.saturating_add(damaged)))
+        } else if claimed_secs > decoded_secs * (1.0 + MAX_DAMAGED_SHARE) + 1.0 {
+            Some(format!("{decoded_secs:.1} s of {claimed_secs:.1} s could be decoded"))
+        } else {
+            None
+        }
+    }
+
+    /// Lengths of MPEG streams without an index are estimates from a first bit rate.
+    fn claim_is_exact(&self) -> bool {
+        !matches!(self.info.container.as_str(), "mp1" | "mp2" | "mp3" | "aac" | "adts" | "mpa")
     }
 
     /// Container, codec, rate, channels.
@@ -204,7 +256,7 @@ impl Decoder {
     pub fn damaged_packets(&self) -> u64 {
         match &self.stream {
             Stream::Raw(stream) => stream.damaged_units(),
-            Stream::Packets(stream) => stream.damaged_packets(),
+            Stream::Packets(stream) => stream.tally().damaged_packets,
         }
     }
 
@@ -257,10 +309,11 @@ impl Decoder {
         source: Box<dyn MediaSource>,
         options: &OpenOptions,
         limits: &Limits,
+        track: usize,
     ) -> Result<Self, DecodeError> {
         let guard = Guard::new(source, limits);
         let mut block = PlanarBlock::default();
-        let stream = open_stream(&guard, options, limits, &mut block)?;
+        let stream = open_stream(&guard, options, (limits, track), &mut block)?;
         let info = stream.info();
         check_shape(&info, limits)?;
         if block.samples() == 0 {
@@ -284,7 +337,7 @@ impl Decoder {
 fn open_stream(
     guard: &Guard,
     options: &OpenOptions,
-    limits: &Limits,
+    (limits, track): (&Limits, usize),
     block: &mut PlanarBlock,
 ) -> Result<Stream, DecodeError> {
     let read_failed = |error| guard.trouble().unwrap_or(DecodeError::Io(error));
@@ -303,7 +356,7 @@ fn open_stream(
         Kind::Wav => ("wav", headers::read_wav(guard, base).map_err(read_failed)?),
         Kind::Au => ("au", headers::read_au(guard, base).map_err(read_failed)?),
         Kind::Flac => match sniff::shorten_flac(guard, base).map_err(read_failed)? {
-            Some((prefix, frames)) => return open_packets(guard, prefix, frames, block),
+            Some((prefix, base)) => return open_packets(guard, &Entry { prefix, base, track }, block),
             None => ("flac", Lead::Packets),
         },
         Kind::Container => ("", Lead::Packets),
@@ -318,8 +371,8 @@ fn open_stream(
     };
     match lead {
         Lead::Layout(layout) => raw(container, layout),
-        Lead::Packets => open_packets(guard, Vec::new(), base, block),
-        Lead::Stream(start) => open_packets(guard, Vec::new(), start, block),
+        Lead::Packets => open_packets(guard, &Entry { prefix: Vec::new(), base, track }, block),
+        Lead::Stream(base) => open_packets(guard, &Entry { prefix: Vec::new(), base, track }, block),
         Lead::Undecodable { codec, detail } => {
             Err(DecodeError::Undecodable { container: Some(container.to_owned()), codec, detail })
         }
@@ -345,8 +398,8 @@ fn open_raw(
     Ok(Stream::Raw(Box::new(stream)))
 }
 
-fn open_packets(guard: &Guard, prefix: Vec<u8>, base: u64, block: &mut PlanarBlock) -> Result<Stream, DecodeError> {
-    PacketStream::open(guard, prefix, base, block).map(|stream| Stream::Packets(Box::new(stream)))
+fn open_packets(guard: &Guard, entry: &Entry, block: &mut PlanarBlock) -> Result<Stream, DecodeError> {
+    PacketStream::open(guard, entry, block).map(|stream| Stream::Packets(Box::new(stream)))
 }
 
 fn check_shape(info: &StreamInfo, limits: &Limits) -> Result<(), DecodeError> {

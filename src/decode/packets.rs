@@ -69,6 +69,7 @@ pub(super) struct PacketStream {
     guard: Guard,
     reader: Box<dyn FormatReader>,
     track_id: u32,
+    wanted_track: usize,
     decoder: PacketDecoder,
     codec: String,
     container: String,
@@ -79,7 +80,29 @@ pub(super) struct PacketStream {
     foreign_secs: f64,
     trimmed_secs: f64,
     failures_in_a_row: u32,
-    damaged_packets: u64,
+    tally: Tally,
+}
+
+/// What a stream lost on the way.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Tally {
+    /// Packets that gave audio.
+    pub(super) whole_packets: u64,
+    /// Packets that were skipped.
+    pub(super) damaged_packets: u64,
+    /// Whether the stream ended in the middle of trouble, not at its end.
+    pub(super) gave_up: bool,
+}
+
+/// Where in the source a container starts, and which of its audio tracks is wanted.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    /// Bytes that stand for what lies before `base`.
+    pub(super) prefix: Vec<u8>,
+    /// First byte of the source after the prefix.
+    pub(super) base: u64,
+    /// Among the decodable audio tracks, from 0.
+    pub(super) track: usize,
 }
 
 /// Decoder errors in a row after which the decoder starts anew: some refuse for good what differs from before.
@@ -96,22 +119,15 @@ struct Shape {
 }
 
 impl PacketStream {
-    /// Finds the container that `prefix` and then the source from byte `base` hold, its first decodable audio track, and
-    /// that track's first `block`.
+    /// Finds the container at `entry`, the wanted one of its decodable audio tracks, and that track's first `block`.
     ///
     /// With damage or a cut further on, a demultiplexer may stumble over the end of the file or its middle before it
     /// reads anything. In order from the start it then often succeeds.
-    pub(super) fn open(
-        guard: &Guard,
-        prefix: Vec<u8>,
-        base: u64,
-        block: &mut PlanarBlock,
-    ) -> Result<Self, DecodeError> {
-        let seeking = Handle::new(guard, prefix.clone(), base);
-        match Self::open_at(guard, seeking, block) {
+    pub(super) fn open(guard: &Guard, entry: &Entry, block: &mut PlanarBlock) -> Result<Self, DecodeError> {
+        let handle = || Handle::new(guard, entry.prefix.clone(), entry.base);
+        match Self::open_at(guard, handle(), entry.track, block) {
             Err(error @ DecodeError::Undecodable { .. }) if guard.is_seekable() => {
-                let piped = Handle::new(guard, prefix, base).piped();
-                Self::open_at(guard, piped, block).map_err(|second| match second {
+                Self::open_at(guard, handle().piped(), entry.track, block).map_err(|second| match second {
                     DecodeError::Undecodable { .. } => error,
                     other => other,
                 })
@@ -120,8 +136,8 @@ impl PacketStream {
         }
     }
 
-    fn open_at(guard: &Guard, source: Handle, block: &mut PlanarBlock) -> Result<Self, DecodeError> {
-        let mut stream = Self::choose(guard, source)?;
+    fn open_at(guard: &Guard, source: Handle, wanted: usize, block: &mut PlanarBlock) -> Result<Self, DecodeError> {
+        let mut stream = Self::choose(guard, source, wanted)?;
         if stream.next(block)? {
             return Ok(stream);
         }
@@ -129,10 +145,10 @@ impl PacketStream {
         Err(DecodeError::Undecodable { container, codec, detail: "no audio could be decoded".to_owned() })
     }
 
-    fn choose(guard: &Guard, source: Handle) -> Result<Self, DecodeError> {
+    fn choose(guard: &Guard, source: Handle, wanted: usize) -> Result<Self, DecodeError> {
         let reader = read_container(guard, source)?;
         let container = names::container(reader.format_info().short_name).to_owned();
-        let (track, decoder) = match choose_track(&*reader, guard.max_channels()) {
+        let (track, decoder) = match choose_track(&*reader, guard.max_channels(), wanted) {
             Ok(chosen) => chosen,
             Err(Refusal { is_limit: true, detail, .. }) => {
                 return Err(DecodeError::Limit { which: "max_channels", detail });
@@ -157,7 +173,8 @@ impl PacketStream {
             foreign_secs: 0.0,
             trimmed_secs: 0.0,
             failures_in_a_row: 0,
-            damaged_packets: 0,
+            tally: Tally::default(),
+            wanted_track: wanted,
         })
     }
 
@@ -173,8 +190,13 @@ impl PacketStream {
         }
     }
 
-    pub(super) fn damaged_packets(&self) -> u64 {
-        self.damaged_packets
+    pub(super) fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    /// Audio tracks of the container, decodable or not.
+    pub(super) fn audio_tracks(&self) -> usize {
+        self.reader.tracks().iter().filter(|track| audio_params(track).is_some()).count()
     }
 
     /// Fills `block` with the next packet that decodes to anything; false at the end.
@@ -193,6 +215,7 @@ impl PacketStream {
                     if packet.track_id == self.track_id {
                         self.doubt_trim(&mut packet);
                         if self.decode(&packet, block)? {
+                            self.tally.whole_packets += 1;
                             self.guard.audio_begins();
                             return Ok(true);
                         }
@@ -200,14 +223,20 @@ impl PacketStream {
                 }
                 Err(SymphoniaError::ResetRequired) => {
                     if !self.restart() {
+                        self.tally.gave_up = true;
                         return Ok(false);
                     }
                 }
-                Err(SymphoniaError::IoError(_)) => return Ok(false),
+                // The source's own errors were seen above: what is left is a file that ends within a packet.
+                Err(SymphoniaError::IoError(_)) => {
+                    self.tally.damaged_packets += 1;
+                    return Ok(false);
+                }
                 Err(_) => {
-                    self.damaged_packets += 1;
+                    self.tally.damaged_packets += 1;
                     errors_in_a_row += 1;
                     if errors_in_a_row > MAX_ERRORS_IN_A_ROW {
+                        self.tally.gave_up = true;
                         return Ok(false);
                     }
                 }
@@ -217,14 +246,14 @@ impl PacketStream {
 
     /// A chained stream begins: its track and decoder take over.
     fn restart(&mut self) -> bool {
-        match choose_track(&*self.reader, self.guard.max_channels()) {
+        match choose_track(&*self.reader, self.guard.max_channels(), self.wanted_track) {
             Ok((track, decoder)) => {
                 (self.track_id, self.tick_secs, self.duration_secs) = (track.id, tick_secs(track), None);
                 (self.trimmed_secs, self.decoder) = (0.0, decoder);
                 true
             }
             Err(_) => {
-                self.damaged_packets += 1;
+                self.tally.damaged_packets += 1;
                 false
             }
         }
@@ -242,7 +271,7 @@ impl PacketStream {
 
     fn decode(&mut self, packet: &Packet, block: &mut PlanarBlock) -> Result<bool, DecodeError> {
         let Some(shape) = self.decode_packet(packet, block) else {
-            self.damaged_packets += 1;
+            self.tally.damaged_packets += 1;
             self.failures_in_a_row += 1;
             if self.failures_in_a_row.is_multiple_of(MAX_FAILURES_IN_A_ROW) {
                 self.renew_decoder();
@@ -282,7 +311,7 @@ impl PacketStream {
             block.widen(expected.channels);
             return Ok(true);
         }
-        self.damaged_packets += 1;
+        self.tally.damaged_packets += 1;
         self.foreign_secs += block.samples() as f64 / f64::from(shape.sample_rate_hz);
         if self.foreign_secs > MAX_FOREIGN_SECS {
             let detail = format!(
@@ -339,13 +368,15 @@ struct Refusal {
 }
 
 /// The default audio track, else the first one, that has a decoder; otherwise why the first of them has none.
-fn choose_track(reader: &dyn FormatReader, max_channels: u16) -> Result<Chosen<'_>, Refusal> {
+fn choose_track(reader: &dyn FormatReader, max_channels: u16, wanted: usize) -> Result<Chosen<'_>, Refusal> {
     let mut tracks: Vec<&Track> = reader.tracks().iter().filter(|track| audio_params(track).is_some()).collect();
     tracks.sort_by_key(|track| !track.flags.contains(TrackFlags::DEFAULT));
     let mut refusal = None;
+    let mut passed = 0;
     for track in tracks {
         match audio_params(track).map(|params| make_decoder(params, max_channels)) {
-            Some(Ok(decoder)) => return Ok((track, decoder)),
+            Some(Ok(decoder)) if passed == wanted => return Ok((track, decoder)),
+            Some(Ok(_)) => passed += 1,
             Some(Err(reason)) => refusal = refusal.or(Some(reason)),
             None => {}
         }

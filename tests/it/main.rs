@@ -9,5 +9,6 @@ mod features;
 mod hostile;
 mod metrics;
 mod samples;
+mod scan;
 mod screener;
 mod speech;

@@ -98,7 +98,7 @@ fn the_sample_rate_of_the_file_matters_little() {
 }
 
 /// A folder to work in, where ffmpeg is there; required when `CI=true`.
-fn ffmpeg_folder() -> Option<tempfile::TempDir> {
+pub(crate) fn ffmpeg_folder() -> Option<tempfile::TempDir> {
     let found = std::process::Command::new("ffmpeg").arg("-version").output().is_ok();
     assert!(found || std::env::var("CI").as_deref() != Ok("true"), "ffmpeg is missing");
     if !found {

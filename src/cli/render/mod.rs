@@ -74,6 +74,7 @@ pub fn reason_key(reason: Reason) -> &'static str {
         Reason::TooShort => "too_short",
         Reason::Uncertain => "uncertain",
         Reason::Undecodable => "undecodable",
+        Reason::Damaged => "damaged",
         Reason::LimitReached => "limit_reached",
     }
 }

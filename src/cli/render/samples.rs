@@ -39,7 +39,7 @@ pub(super) fn channel(channel: u16, decision: Decision, reason: Option<Reason>, 
     };
     let segments = vec![segment(0.0, llr, None), segment(2.0, None, Some(FrameClass::Music))];
     let evidence = Evidence { llr: llr.map(Llr), segments, duration_secs: 61.204, quality };
-    ChannelResult { channel, verdict: Verdict { decision, reason, llr: evidence.llr, insert: None, evidence } }
+    ChannelResult { channel, verdict: Verdict { decision, reason, llr: evidence.llr, stretch: None, evidence } }
 }
 
 /// One channel, likely cloned.

@@ -116,10 +116,13 @@ fn spoken(verdict: &Verdict) -> (Tone, String) {
         let llr = verdict.llr.map_or_else(|| format!("{:>6}", "–"), |Llr(llr)| signed(llr, 6));
         format!("{words:<14}   LLR {llr} {speech_secs:>8.1} s speech")
     };
-    if let Some(insert) = verdict.insert {
-        let (from, to) = (strip::clock(insert.start_secs), strip::clock(insert.end_secs));
-        let span = format!("{from}–{to}");
-        return (Tone::Cloned, format!("{:<14}   LLR {} {span:>17}", "cloned insert", signed(insert.llr.0, 6)));
+    if let Some(stretch) = verdict.stretch {
+        let span = format!("{}–{}", strip::clock(stretch.start_secs), strip::clock(stretch.end_secs));
+        let llr = stretch.llr.0;
+        return match verdict.decision {
+            Decision::Spoof => (Tone::Cloned, format!("{:<14}   LLR {} {span:>17}", "cloned insert", signed(llr, 6))),
+            _ => (Tone::Open, format!("inconclusive: LLR {} at {span}", signed(llr, 0))),
+        };
     }
     match (verdict.decision, verdict.reason) {
         (Decision::Spoof, _) => (Tone::Cloned, scored("likely cloned")),

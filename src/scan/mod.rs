@@ -1,5 +1,7 @@
 //! One input from bytes to verdict: decode, screen every channel, apply the policy.
 
+mod twins;
+
 use std::{
     fs::File,
     io::{Read, Seek, SeekFrom},
@@ -12,15 +14,18 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     audio::Resampler,
-    decode::{DecodeError, Decoder, Limits, OpenOptions, PlanarBlock, RawSpec, extension_of},
+    decode::{DecodeError, Decoder, Limits, OpenOptions, RawSpec, extension_of},
     error::{Error, Result},
     model::{BundleFiles, ModelBundle, embedded_files, hex},
     policy::{Decision, Policy, Reason, Verdict},
     screen::Screener,
 };
+use twins::Twins;
 
-/// Channels that differ by no more than one step of 16-bit audio are the same recording.
-const SAME_SAMPLE: f32 = 1.0 / 32_768.0;
+/// Audio tracks that are judged; a file with more is inconclusive.
+const MAX_TRACKS: usize = 8;
+/// Share of samples that may be no numbers before a channel counts as damaged.
+const MAX_UNUSABLE_SHARE: f64 = 0.02;
 
 /// What is known of an input before any of it is judged.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -122,10 +127,15 @@ impl Engine {
     /// As [`Engine::scan_path`], and where the temporary file cannot be written.
     pub fn scan_stream(&self, stream: impl Read, shown: &str, raw: Option<RawSpec>) -> Result<ScanResult> {
         let mut spool = tempfile::tempfile().map_err(|e| Error::io("temporary file", e))?;
-        // One byte more than allowed, so that the decoder sees the limit passed.
-        let most = self.limits.max_bytes.saturating_add(1);
-        std::io::copy(&mut stream.take(most), &mut spool).map_err(|e| Error::io(shown, e))?;
-        self.scan_file(spool, shown.to_owned(), &OpenOptions { raw, extension: None })
+        let most = self.limits.max_bytes;
+        let bytes =
+            std::io::copy(&mut stream.take(most.saturating_add(1)), &mut spool).map_err(|e| Error::io(shown, e))?;
+        let mut result = self.scan_file(spool, shown.to_owned(), &OpenOptions { raw, extension: None })?;
+        if bytes > most && result.decision != Decision::Spoof {
+            (result.decision, result.reason) = (Decision::Inconclusive, Some(Reason::LimitReached));
+            result.detail = Some(format!("max_bytes: more than {most} bytes"));
+        }
+        Ok(result)
     }
 
     fn scan_file(&self, mut file: File, shown: String, options: &OpenOptions) -> Result<ScanResult> {
@@ -139,47 +149,71 @@ impl Engine {
             channels: None,
             duration_secs: None,
         };
+        let (mut channels, mut stopped, mut tracks) = (Vec::new(), None, 1);
+        let mut track = 0;
+        while track < tracks && stopped.is_none() {
+            let offset = channels.len() as u16;
+            let heard = self.scan_track(&mut file, options, &mut input, track)?;
+            channels.extend(heard.channels.into_iter().map(|c| ChannelResult { channel: c.channel + offset, ..c }));
+            (stopped, tracks) = (heard.stopped, heard.tracks.min(MAX_TRACKS));
+            if track > 0 && heard.tracks == 0 {
+                let detail = format!("audio track {} cannot be decoded", track + 1);
+                stopped = Some(Stop { reason: Reason::Damaged, detail });
+            }
+            track += 1;
+        }
+        Ok(result(input, channels, stopped))
+    }
+
+    /// One audio track, with as many runs through the file as its channels need to be told apart.
+    fn scan_track(&self, file: &mut File, options: &OpenOptions, input: &mut InputInfo, track: usize) -> Result<Heard> {
         let mut leaders = None;
         loop {
-            let outcome = self.screen_once(&mut file, options, &mut input, leaders.take())?;
-            match outcome {
-                Pass::Diverged(found) => leaders = Some(found),
-                Pass::Done { channels, stopped } => return Ok(result(input, channels, stopped)),
+            match self.screen_once(file, (options, track), input, leaders.take())? {
+                // Channels that part a second time are not worth a third guess.
+                Pass::Diverged(found) if found.is_second => leaders = Some((0..found.leaders.len()).collect()),
+                Pass::Diverged(found) => leaders = Some(found.leaders),
+                Pass::Done(heard) => return Ok(heard),
             }
         }
     }
 
-    /// One run through the file. `leaders[c]` is the channel whose verdict stands for channel `c`.
+    /// One run through a track. `leaders[c]` is the channel whose verdict stands for channel `c`.
     fn screen_once(
         &self,
         file: &mut File,
-        options: &OpenOptions,
+        (options, track): (&OpenOptions, usize),
         input: &mut InputInfo,
         leaders: Option<Vec<usize>>,
     ) -> Result<Pass> {
         file.seek(SeekFrom::Start(0)).map_err(|e| Error::io(&input.path, e))?;
         let source = file.try_clone().map_err(|e| Error::io(&input.path, e))?;
-        let mut decoder = match Decoder::open(Box::new(source), options, &self.limits) {
+        let mut decoder = match Decoder::open_track(Box::new(source), options, &self.limits, track) {
             Ok(decoder) => decoder,
-            Err(e) => return Stop::of(e, input).map(|stop| Pass::Done { channels: Vec::new(), stopped: Some(stop) }),
+            Err(e) => return Ok(Pass::Done(Heard { stopped: Some(Stop::of(e, input)?), ..Heard::default() })),
         };
         let info = decoder.info().clone();
         let count = usize::from(info.channels);
-        let leaders = leaders.unwrap_or_else(|| vec![0; count]);
-        let mut lanes = (0..count)
-            .map(
-                |channel| if leaders[channel] == channel { self.lane(info.sample_rate_hz).map(Some) } else { Ok(None) },
-            )
+        let is_second = leaders.is_some();
+        // A file that changes under our hands may come back with other channels.
+        let leaders = leaders.filter(|leaders| leaders.len() == count).unwrap_or_else(|| vec![0; count]);
+        let mut lanes = leaders
+            .iter()
+            .enumerate()
+            .map(|(channel, leader)| (*leader == channel).then(|| self.lane(info.sample_rate_hz)).transpose())
             .collect::<Result<Vec<_>>>()?;
-        input.describe(&info);
+        if track == 0 {
+            input.describe(&info);
+        }
+        let mut twins = Twins::new(leaders, info.sample_rate_hz);
         let stopped = loop {
             let block = match decoder.next_block() {
                 Ok(Some(block)) => block,
-                Ok(None) => break None,
+                Ok(None) => break decoder.shortfall().map(|detail| Stop { reason: Reason::Damaged, detail }),
                 Err(e) => break Some(Stop::of(e, input)?),
             };
-            if let Some(better) = diverged(block, &leaders) {
-                return Ok(Pass::Diverged(better));
+            if let Some(leaders) = twins.push(block) {
+                return Ok(Pass::Diverged(Divergence { leaders, is_second }));
             }
             for (channel, lane) in lanes.iter_mut().enumerate() {
                 if let Some(lane) = lane {
@@ -187,7 +221,11 @@ impl Engine {
                 }
             }
         };
-        self.finish(lanes, stopped, input)
+        if let Some(leaders) = twins.check() {
+            return Ok(Pass::Diverged(Divergence { leaders, is_second }));
+        }
+        let tracks = decoder.audio_tracks();
+        self.finish(lanes, Heard { channels: Vec::new(), stopped, tracks }, input).map(Pass::Done)
     }
 
     fn lane(&self, sample_rate_hz: u32) -> Result<Lane> {
@@ -195,16 +233,22 @@ impl Engine {
         Ok(Lane { resampler, screener: Screener::new(Arc::clone(&self.model)), at_16k: Vec::new() })
     }
 
-    fn finish(&self, lanes: Vec<Option<Lane>>, stopped: Option<Stop>, input: &mut InputInfo) -> Result<Pass> {
-        let mut channels = Vec::new();
+    fn finish(&self, lanes: Vec<Option<Lane>>, mut heard: Heard, input: &mut InputInfo) -> Result<Heard> {
         for (channel, lane) in lanes.into_iter().enumerate() {
             let Some(lane) = lane else { continue };
+            let unusable = lane.resampler.unusable_samples();
             let verdict = self.policy.judge(lane.finish()?);
-            let longest = input.duration_secs.unwrap_or(0.0).max(verdict.evidence.duration_secs);
-            input.duration_secs = Some(longest);
-            channels.push(ChannelResult { channel: channel as u16, verdict });
+            let duration_secs = verdict.evidence.duration_secs;
+            let unusable_share =
+                unusable as f64 / (duration_secs * f64::from(input.sample_rate_hz.unwrap_or(1))).max(1.0);
+            if unusable_share > MAX_UNUSABLE_SHARE {
+                let detail = format!("{unusable} samples of channel {channel} are no numbers");
+                heard.stopped.get_or_insert(Stop { reason: Reason::Damaged, detail });
+            }
+            input.duration_secs = Some(input.duration_secs.unwrap_or(0.0).max(duration_secs));
+            heard.channels.push(ChannelResult { channel: channel as u16, verdict });
         }
-        Ok(Pass::Done { channels, stopped })
+        Ok(heard)
     }
 }
 
@@ -230,12 +274,26 @@ impl Lane {
     }
 }
 
-/// How a run through a file ended.
+/// How a run through a track ended.
 enum Pass {
-    /// Channels that began alike turned out to differ: run again with these leaders.
-    Diverged(Vec<usize>),
+    /// Channels that began alike turned out to differ: run again.
+    Diverged(Divergence),
     /// Finished, or stopped early.
-    Done { channels: Vec<ChannelResult>, stopped: Option<Stop> },
+    Done(Heard),
+}
+
+struct Divergence {
+    leaders: Vec<usize>,
+    is_second: bool,
+}
+
+/// What came of one track.
+#[derive(Default)]
+struct Heard {
+    channels: Vec<ChannelResult>,
+    stopped: Option<Stop>,
+    /// Audio tracks of the file; 0 where this one could not be opened.
+    tracks: usize,
 }
 
 /// Why a file was not judged to its end.
@@ -280,22 +338,6 @@ fn sha256_of(file: &mut File) -> std::io::Result<String> {
             n => hasher.update(&buffer[..n]),
         }
     }
-}
-
-/// New leaders, where a channel of `block` differs from its leader. Only ever splits groups, so it ends.
-fn diverged(block: &PlanarBlock, leaders: &[usize]) -> Option<Vec<usize>> {
-    let same = |a: usize, b: usize| {
-        let pairs = block.channel(a).iter().zip(block.channel(b));
-        pairs.into_iter().all(|(x, y)| (x - y).abs() <= SAME_SAMPLE || x.to_bits() == y.to_bits())
-    };
-    if (0..leaders.len()).all(|channel| leaders[channel] == channel || same(channel, leaders[channel])) {
-        return None;
-    }
-    let regroup = |channel: usize| {
-        let alike = |other: &usize| leaders[*other] == leaders[channel] && same(*other, channel);
-        (0..channel).find(alike).unwrap_or(channel)
-    };
-    Some((0..leaders.len()).map(regroup).collect())
 }
 
 /// A file's answer is its worst channel's: spoof before inconclusive before bona fide, then the lowest LLR.
