@@ -9,6 +9,7 @@ import onnxruntime
 import soundfile
 
 import calibrate
+import dataset
 import pooling
 from corpus import SAMPLE_RATE_HZ
 from embed import chunked
@@ -24,6 +25,7 @@ FEATURES = {
     "scale": "log10-floor-1e-10",
 }
 STD_FLOOR = 1e-3
+HEAD_FILES = {"full": "head.onnx", "telephone": "head-telephone.onnx"}
 
 
 def features_hash():
@@ -68,11 +70,12 @@ def _write_golden(out_dir):
     outputs = _session(out_dir / "encoder.onnx").run(None, {"logmel": chunked(features)})[0][0]
     mask = pooling.output_mask(mask)
     stats = pooling.statistics(*pooling.block_sums(outputs[: len(mask)], mask))
-    score = _session(out_dir / "head.onnx").run(None, {"stats": stats[None]})[0][0, 0]
+    scores = [_session(out_dir / name).run(None, {"stats": stats[None]})[0][0, 0] for name in HEAD_FILES.values()]
     points = [(frame, band) for frame in (0, 57, 123, 200, 355) for band in (0, 13, 40, 79)]
     values = [{"frame": f, "band": b, "value": round(float(features[f, b]), 5)} for f, b in points]
     golden = {"features": values, "feature_tolerance": 0.002, "speech": speech}
-    golden |= {"score": round(float(score), 5), "score_tolerance": 0.01}
+    golden |= {"score": round(float(scores[0]), 5), "telephone_score": round(float(scores[1]), 5)}
+    golden["score_tolerance"] = 0.01
     (out_dir / "golden.json").write_text(json.dumps(golden, indent=1) + "\n", encoding="utf-8")
 
 
@@ -89,25 +92,26 @@ def _manifest(bundle_id, date, embedding_dims, bands, thresholds, hashes):
     lines += _table("features", FEATURES)
     network = {"chunk_frames": 400, "embedding_frames": 200, "embedding_dims": embedding_dims, "std_floor": STD_FLOOR}
     lines += _table("network", network)
-    lines += _table("calibration", {"split_hz": 4600})
+    lines += _table("calibration", {"split_hz": dataset.TELEPHONE_BELOW_HZ})
     for name, band in bands.items():
         for secs, scale in zip(calibrate.KNOTS_SECS, band.scales):
             knot = {"speech_secs": secs, "scale": round(scale, 5), "offset": round(-scale * band.neutral, 5)}
             lines += [f"\n[[calibration.{name}]]", *(f"{key} = {value!r}" for key, value in knot.items())]
-    insert = thresholds.pop("insert")
-    lines += _table("thresholds", thresholds) + _table("thresholds.insert", insert)
+    lines += _table("thresholds", {key: value for key, value in thresholds.items() if key != "insert"})
+    lines += _table("thresholds.insert", thresholds["insert"])
     lines += ["\n[files]", *(f'"{name}" = "{value}"' for name, value in hashes.items())]
     return "\n".join(lines) + "\n"
 
 
-def write_bundle(out_dir, date, encoder, head, embedding_dims, bands, thresholds, card):
-    """`encoder` and `head` are ONNX models, `bands` maps "full" and "telephone" to `calibrate.BandMap`."""
+def write_bundle(out_dir, date, encoder, heads, embedding_dims, bands, thresholds, card):
+    """`encoder` is an ONNX model; `heads` and `bands` map "full" and "telephone" to ONNX models and `BandMap`s."""
     out_dir.mkdir(parents=True, exist_ok=True)
     onnx.save(encoder, out_dir / "encoder.onnx")
-    onnx.save(head, out_dir / "head.onnx")
+    for band, name in HEAD_FILES.items():
+        onnx.save(heads[band], out_dir / name)
     _write_golden(out_dir)
     (out_dir / "CARD.md").write_text(card, encoding="utf-8")
-    names = ("encoder.onnx", "head.onnx", "golden.wav", "golden.json", "CARD.md")
+    names = ("encoder.onnx", *HEAD_FILES.values(), "golden.wav", "golden.json", "CARD.md")
     hashes = {name: hashlib.sha256((out_dir / name).read_bytes()).hexdigest() for name in names}
-    text = _manifest(out_dir.name, date, embedding_dims, bands, dict(thresholds), hashes)
+    text = _manifest(out_dir.name, date, embedding_dims, bands, thresholds, hashes)
     (out_dir / "manifest.toml").write_text(text, encoding="utf-8")

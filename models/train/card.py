@@ -1,59 +1,179 @@
-"""The bundle's card: data, training and measured tables."""
+"""The bundle's card: its tables are what `clonewatch eval` and `clonewatch scan` print for the finished bundle."""
 
+import csv
+import json
+import subprocess
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
 import calibrate
 import dataset
+import inserts
 import metrics
+import splice
+
+SPLICED_FILES = 200
+LEAST_ROWS = 15  # of either class for a line of its own
+CORPUS_SOURCE = ("CORPUS/manifest.csv", ("--where", "split=val"))
+# Name in the table, protocol as the card shows it, further options.
+MEASURES = (
+    ("clean", *CORPUS_SOURCE),
+    *((name, f"WORK/copies/val-{name}/protocol.csv", ()) for name in ("phone", "mp3-48k", "opus-16k")),
+    *((name, f"WORK/copies/val-{name}/protocol.csv", ()) for name in ("babble-15db", "first-2s")),
+    ("clean, 3 clips of a voice joined", CORPUS_SOURCE[0], (*CORPUS_SOURCE[1], "--join", "3")),
+    ("phone, 3 clips of a voice joined", "WORK/copies/val-phone/protocol.csv", ("--join", "3")),
+)
 
 
-def _line(name, scores, llrs, genuine, source, thresholds):
-    low, high = metrics.interval(metrics.equal_error_rate, scores, genuine, source)
-    spoof = llrs < thresholds["spoof_below"]
-    cost, least = metrics.cllr(llrs, genuine), metrics.minimum_cllr(llrs, genuine)
-    cells = (
-        name,
-        f"{genuine.sum()} / {(~genuine).sum()}",
-        f"**{metrics.equal_error_rate(scores, genuine):.1f}** [{low:.0f}-{high:.0f}]",
-        f"{metrics.caught_at(scores, genuine, 0.01):.0f}",
-        f"{100 * spoof[genuine].mean():.1f}",
-        f"{100 * spoof[~genuine].mean():.0f}",
-        f"{cost:.2f} / {cost - least:.2f}",
-    )
+class Runner:
+    """Runs the program's `eval` on the finished bundle."""
+
+    def __init__(self, args):
+        self.args = args
+
+    def eval(self, protocol, options, *more):
+        path = protocol.replace("CORPUS", str(self.args.corpus)).replace("WORK", str(self.args.work))
+        return self._run(path, "--model", self.args.out, *options, *more)
+
+    def from_scores(self, scores_file, *more):
+        return self._run("--from-scores", scores_file, *more)
+
+    def _run(self, *words):
+        command = [self.args.program, "eval", "--families", "core", "--format", "json", *words]
+        return json.loads(subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, check=True).stdout)
+
+
+def shown_command(protocol, options):
+    words = ["clonewatch eval", protocol, "--model models/clonewatch-1 --families core", *options, "--by unseen"]
+    return " ".join(words)
+
+
+def _percent(measure, digits=0):
+    return "" if measure is None else f"{100 * measure['value']:.{digits}f}"
+
+
+def _eer(measure):
+    if measure is None:
+        return ""
+    interval = "" if measure["low"] is None else f" [{100 * measure['low']:.0f}-{100 * measure['high']:.0f}]"
+    return f"**{_percent(measure, 1)}**{interval}"
+
+
+def _line(name, row, own):
+    """`own` are the measures of the rows themselves, or of its spoofs against all genuine clips."""
+    flags = row["measures"]
+    genuine_flagged = _percent(flags["genuine_flagged"], 1) if row["bona_fide"] else ""
+    inconclusive = "/".join(_percent(flags[f"{side}_inconclusive"]) for side in ("genuine", "spoof"))
+    cells = [name, f"{row['bona_fide']} / {row['spoof']}", str(row["unscored"]), _eer(own["eer"]), genuine_flagged]
+    cost = f"{own['cllr']['value']:.2f} / {own['calibration_loss']['value']:.2f}"
+    cells += [_percent(flags["spoof_caught"]), inconclusive, cost]
     return "| " + " | ".join(cells) + " |"
 
 
-def _rows(table, scores, bands, thresholds, split):
-    telephone = dataset.is_telephone_band(table)
-    secs = table.speech * 0.02
-    maps = [calibrate.llr(bands[name], scores, secs) for name in ("full", "telephone")]
-    llrs = np.where(telephone, maps[1], maps[0])
-    for condition in dict.fromkeys(table.condition):
-        core = (table.condition == condition) & table.is_core
-        unseen = core & (table.is_genuine | table.is_unseen)
-        for name, rows in (("", core), (", unseen generators", unseen)):
-            if split == "val" or not name:
-                part = (scores[rows], llrs[rows], table.is_genuine[rows], table.source[rows])
-                yield _line(f"{split} {condition}{name}", *part, thresholds)
+HEADER = (
+    "| val | genuine / spoof | unscored | EER % [95 %] | genuine called cloned % | spoofs called cloned % "
+    "| inconclusive % genuine/spoof | Cllr / loss by calibration |\n|---|---|---|---|---|---|---|---|"
+)
 
 
-def tables(train, train_scores, val, val_scores, bands, thresholds):
-    """Markdown tables: out-of-fold scores of train sources, then val; one clip (at most 4 s) per trial."""
-    head = (
-        "| protocol | genuine / spoof | EER % [95 %] | caught % at 1 % false alarms | genuine called spoof % "
-        "| spoofs called spoof % | Cllr / loss by calibration |\n|---|---|---|---|---|---|---|"
+def condition_table(runner, clean_scores):
+    """The lines of `MEASURES`; saves the scores of the first of them."""
+    lines = [HEADER]
+    for name, protocol, options in MEASURES:
+        more = ("--scores", clean_scores) if name == MEASURES[0][0] else ()
+        for row in runner.eval(protocol, options, "--by", "unseen", *more)["rows"]:
+            if row["column"] is None:
+                lines.append(_line(name, row, row["measures"]))
+            elif row["value"] == "1" and row["versus_all_bona_fide"] and not row["bona_fide"]:
+                lines.append(_line(f"{name}, unseen generators", row, row["versus_all_bona_fide"]))
+    return "\n".join(lines)
+
+
+def breakdown_table(runner, clean_scores, columns):
+    """Lines of values with at least `LEAST_ROWS` of both classes, or that many spoofs and no genuine clip."""
+    by = [word for column in columns for word in ("--by", column)]
+    lines = [HEADER]
+    for row in runner.from_scores(clean_scores, *by)["rows"]:
+        own = row["versus_all_bona_fide"] if not row["bona_fide"] else row["measures"]
+        least = row["spoof"] if not row["bona_fide"] else min(row["bona_fide"], row["spoof"])
+        if row["column"] and least >= LEAST_ROWS and own and own["eer"]:
+            lines.append(_line(f"{row['column']} {row['value']}", row, own))
+    return "\n".join(lines)
+
+
+def error_lists(clean_scores):
+    """Sources whose genuine clips and systems whose spoofs err most often at LLR 0: name, errors of clips."""
+    with open(clean_scores, newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["llr"]]
+
+    def worst(label, column, is_wrong):
+        mine = [row for row in rows if row["label"] == label]
+        total, wrong = Counter(row[column] for row in mine), Counter(row[column] for row in mine if is_wrong(row))
+        named = [(name, count) for name, count in wrong.most_common() if total[name] > 1 and count / total[name] >= 0.4]
+        return ", ".join(f"{name} ({count} of {total[name]})" for name, count in named[:16])
+
+    return (
+        worst("bonafide", "source", lambda row: float(row["llr"]) < 0),
+        worst("spoof", "system", lambda row: float(row["llr"]) > 0),
     )
-    rows = list(_rows(train, train_scores, bands, thresholds, "train"))
-    rows += _rows(val, val_scores, bands, thresholds, "val")
-    return "\n".join([head, *rows])
 
 
-def text(bundle_id, date, settings, measured):
+def out_of_fold_rows(table, heads, bands, thresholds):
+    """Markdown: out-of-fold LLRs of each training condition, whole sources held out."""
+    telephone, secs = dataset.is_telephone_band(table), table.speech * 0.02
+    llrs = np.where(
+        telephone,
+        calibrate.llr(bands["telephone"], heads["telephone"].scores, secs),
+        calibrate.llr(bands["full"], heads["full"].scores, secs),
+    )
+    lines = [
+        "| training sources, held out in turn | genuine / spoof | EER % [95 %] | caught % at 1 % false alarms "
+        "| genuine called cloned % | spoofs called cloned % |\n|---|---|---|---|---|---|"
+    ]
+    for condition in dict.fromkeys(table.condition):
+        rows = table.condition == condition
+        mine, genuine = llrs[rows], table.is_genuine[rows]
+        low, high = metrics.interval(metrics.equal_error_rate, mine, genuine, table.source[rows])
+        called = mine < thresholds["spoof_below"]
+        eer = f"**{metrics.equal_error_rate(mine, genuine):.1f}** [{low:.0f}-{high:.0f}]"
+        cells = [condition, f"{genuine.sum()} / {(~genuine).sum()}", eer]
+        cells += [f"{metrics.caught_at(mine, genuine, 0.01):.0f}", f"{100 * called[genuine].mean():.1f}"]
+        lines.append("| " + " | ".join([*cells, f"{100 * called[~genuine].mean():.0f}"]) + " |")
+    return "\n".join(lines)
+
+
+def splice_table(args, thresholds, train_rows):
+    folder = args.work / "splices" / "val"
+    if not (folder / "protocol.csv").exists():
+        splice.write_files(args.corpus, folder, "val", SPLICED_FILES)
+    head = (
+        "| recordings | genuine / spliced | genuine: as a whole % | by insert rule % | either % | spliced: as a whole % "
+        "| by insert rule % | either % | genuine windows below insert.spoof_below % | cloned windows % |\n"
+        "|---|---|---|---|---|---|---|---|---|---|"
+    )
+    val = inserts.file_line("val", inserts.scanned(args.program, args.out, folder), thresholds)
+    return "\n".join([head, *train_rows, val])
+
+
+def text(args, settings, thresholds, out_of_fold, spliced_rows):
+    runner, clean_scores = Runner(args), args.work / "val-clean-scores.csv"
+    conditions = condition_table(runner, clean_scores)
+    genuine_errors, spoof_errors = error_lists(clean_scores)
+    values = {
+        "ID": args.out.name,
+        "DATE": args.date,
+        "SETTINGS": ", ".join(f"{name} {value}" for name, value in settings.items()),
+        "COMMANDS": "\n".join(shown_command(protocol, options) for _, protocol, options in MEASURES),
+        "CONDITIONS": conditions,
+        "BREAKDOWN": breakdown_table(runner, clean_scores, ("family", "language", "orig_codec", "orig_sr")),
+        "OUT_OF_FOLD": out_of_fold,
+        "SPLICED": splice_table(args, thresholds, spliced_rows),
+        "GENUINE_ERRORS": genuine_errors,
+        "SPOOF_ERRORS": spoof_errors,
+    }
     template = (Path(__file__).parent / "card.template.md").read_text(encoding="utf-8")
-    values = {"ID": bundle_id, "DATE": date, "TABLES": measured}
-    values["SETTINGS"] = ", ".join(f"{name} {value}" for name, value in settings.items())
     for name, value in values.items():
         template = template.replace(f"@{name}@", value)
     return template

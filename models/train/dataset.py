@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-TELEPHONE_BELOW_HZ = 4600
+TELEPHONE_BELOW_HZ = 5500  # telephone copies measure up to 5,000 Hz, wide-band clips from 7,000
 LEAST_SPEECH_OUTPUTS = 25  # half a second of 20 ms outputs
 COPY_SYNTHESIS = ("vocoder", "codec")
 
@@ -24,7 +24,7 @@ class Table:
     system: np.ndarray
     speaker: np.ndarray
     condition: np.ndarray
-    bandwidth_hz: np.ndarray  # as the program measures it; 0 where it does not say
+    bandwidth_hz: np.ndarray  # as the program measures it; 0 where it could not
     path: np.ndarray
 
     def take(self, rows):
@@ -69,7 +69,7 @@ def load_table(features_root, stats_root, conditions, columns=None):
         system=column("system"),
         speaker=column("speaker"),
         condition=column("condition"),
-        bandwidth_hz=np.array([float(row.get("bandwidth_hz") or 0) for row in rows]),
+        bandwidth_hz=np.array([float(row["measured_bandwidth_hz"] or 0) for row in rows]),
         path=column("path"),
     )
 
@@ -91,7 +91,5 @@ def source_folds(table, folds, seed=0):
 
 
 def is_telephone_band(table):
-    """Rows that the program takes for telephone band; by condition where the features carry no measured bandwidth."""
-    if table.bandwidth_hz.any():
-        return table.bandwidth_hz < TELEPHONE_BELOW_HZ
-    return table.condition == "phone"
+    """Rows that the program takes for telephone band."""
+    return table.bandwidth_hz < TELEPHONE_BELOW_HZ

@@ -1,6 +1,6 @@
-"""Writes the two ONNX graphs of a bundle with 8-bit weights, built from operators that tract runs well.
+"""Builds the ONNX graphs of a bundle with 8-bit weights, from operators that tract runs well.
 
-`encoder.onnx`: `logmel` [1, 400, 80] -> `embeddings` [1, 200, D]. `head.onnx`: `stats` [1, 3 D] -> `score` [1, 1].
+`encoder.onnx`: `logmel` [1, 400, 80] -> `embeddings` [1, 200, D]. A head: `stats` [1, 3 D] -> `score` [1, 1].
 Weight matrices are stored as int8 with one scale per output and a DequantizeLinear, which the runtime folds at load.
 """
 
@@ -143,7 +143,8 @@ def head_model(projection, head):
     own = graph.op("ReduceSum", graph.op("Mul", point, point), np.array([1], np.int64), keepdims=1)
     cross = graph.op("Add", graph.op("Mul", products, np.float32(-2)), own)
     distances = graph.op("Add", cross, np.square(landmarks).sum(1)[None].astype(np.float32))
-    kernels = graph.op("Exp", graph.op("Mul", distances, np.float32(-head.gamma)))
-    total = graph.op("MatMul", kernels, head.weights.numpy()[:, None])
+    kernels = [graph.op("Exp", graph.op("Mul", distances, np.float32(-gamma))) for gamma in head.gammas]
+    weights = head.weights.numpy()[:, None] / np.float32(len(kernels))
+    total = graph.op("MatMul", kernels[0] if len(kernels) == 1 else graph.op("Sum", *kernels), weights)
     graph.op("Add", total, np.array([[head.bias]], np.float32), output="score")
     return graph.model("head", ("stats", [1, len(projection.mean)]), ("score", [1, 1]))

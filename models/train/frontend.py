@@ -1,15 +1,10 @@
-"""The front end of the shipped program restated in NumPy, to check it and to explore without it.
+"""The front end of the program restated in NumPy: the oracle of its golden features. Training uses the program's own.
 
 Frames of 400 samples every 160, periodic Hann window, 400-point FFT, squared magnitude, 80 Slaney mel bands from 0 to
 8 kHz (area-normalised triangles, as librosa and Whisper use), log10 with a floor of 1e-10.
 """
 
-import csv
-import sys
-from pathlib import Path
-
 import numpy as np
-import soundfile
 
 from corpus import SAMPLE_RATE_HZ
 
@@ -46,36 +41,3 @@ def log_mel(samples):
     frames = np.lib.stride_tricks.sliding_window_view(samples, FRAME_SAMPLES)[::HOP_SAMPLES]
     power = np.abs(np.fft.rfft(frames * _WINDOW, axis=1).astype(np.complex64)) ** 2
     return np.log10(np.maximum(power @ _FILTERBANK.T, 1e-10)).astype(np.float32)
-
-
-def energy_speech_mask(features):
-    """A stand-in for the program's speech gate: frames within 35 dB of the loudest band power. [frames] of bool."""
-    if len(features) == 0:
-        return np.zeros(0, bool)
-    loudness = features.max(axis=1)
-    return loudness > max(np.quantile(loudness, 0.98) - 3.5, LOG_FLOOR + 1)
-
-
-def export_features(protocol, out_dir):
-    """Writes what `clonewatch features PROTOCOL --out DIR --dtype f16` writes, for exploration without the program."""
-    out_dir.mkdir(parents=True, exist_ok=True)
-    with open(protocol, newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    features, masks, start = [], [], 0
-    for number, row in enumerate(rows):
-        samples, _ = soundfile.read(protocol.parent / row["path"], dtype="float32")
-        clip = log_mel(samples)
-        features.append(clip.astype(np.float16))
-        masks.append(energy_speech_mask(clip))
-        row.update(row=number, frame_start=start, frames=len(clip), speech_secs=masks[-1].sum() / 100)
-        start += len(clip)
-    np.save(out_dir / "logmel.npy", np.concatenate(features))
-    np.save(out_dir / "speech.npy", np.concatenate(masks).astype(np.uint8))
-    with open(out_dir / "index.csv", "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0].keys())
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-if __name__ == "__main__":
-    export_features(Path(sys.argv[1]), Path(sys.argv[2]))

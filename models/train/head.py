@@ -1,4 +1,4 @@
-"""Trains the kernel head on pooled statistics, with out-of-fold scores for calibration."""
+"""Trains the kernel heads on pooled statistics, one for each band, with out-of-fold scores for calibration."""
 
 from dataclasses import dataclass
 
@@ -9,17 +9,34 @@ import kernel
 from export import rounded
 
 FOLDS = 5
+# What a row of each condition counts in the training of each head; see LOG.md.
+CONDITION_WEIGHTS = {
+    "full": {"clean": 1.0, "offset": 1.0, "media": 0.4, "phone": 0.2, "phone2": 0.2, "phone3": 0.2, "harsh": 0.15},
+    "telephone": {"phone": 1.0, "phone2": 1.0, "phone3": 1.0, "clean": 1.0, "offset": 1.0, "harsh": 0.1},
+}
 
 
 @dataclass(frozen=True)
 class Settings:
     """Hyper-parameters, chosen by cross-validation over training sources (see LOG.md)."""
 
-    dimensions: int = 256
-    landmarks: int = 2000
-    gamma: float = 0.3  # times 1 / total variance of the projected statistics
+    dimensions: int = 224
+    landmarks: int = 4000
+    gammas: tuple = (0.5, 2.0)  # times 1 / total variance of the projected statistics
     ridge: float = 1.0
     seed: int = 0
+
+
+@dataclass
+class BandHead:
+    """A trained head and its out-of-fold scores on the rows of the table it was trained on."""
+
+    projection: kernel.Projection
+    head: kernel.KernelHead
+    scores: np.ndarray  # [rows]
+
+    def __call__(self, stats):
+        return self.head(self.projection(stats))
 
 
 def chosen_landmarks(count, weights, rows, seed):
@@ -28,23 +45,31 @@ def chosen_landmarks(count, weights, rows, seed):
     return rows[rng.choice(len(rows), min(count, len(rows)), replace=False, p=share)]
 
 
-def train(table, settings):
-    """Returns (projection, head, out-of-fold scores [rows], weights [rows])."""
-    weights = dataset.balanced_weights(table)
-    projection = kernel.fit_projection(table.stats, weights, settings.dimensions, seed=settings.seed)
+def head_weights(table, band):
+    """Training weight of each row: balanced by source, times its condition's; 0 where it is not used."""
+    by_condition = CONDITION_WEIGHTS[band]
+    return dataset.balanced_weights(table) * np.array([by_condition.get(name, 0.0) for name in table.condition])
+
+
+def train(table, settings, band, with_scores=True):
+    """The head of one band; without out-of-fold scores on request, which take most of the time."""
+    weights = head_weights(table, band)
+    used = np.flatnonzero(weights > 0)
+    projection = kernel.fit_projection(table.stats[used], weights[used], settings.dimensions, seed=settings.seed)
     projection.axes = rounded(projection.axes, 1)
     points = projection(table.stats)
     targets = np.where(table.is_genuine, 1.0, -1.0)
-    gamma = settings.gamma / float(points.var(axis=0).sum())
+    spread = float(points[used].var(axis=0).sum())
+    gammas = tuple(gamma / spread for gamma in settings.gammas)
 
     def fitted(rows):
         marks = points[chosen_landmarks(settings.landmarks, weights, rows, settings.seed)]
         marks = np.ascontiguousarray(rounded(marks, 0))
-        return kernel.fit_kernel_head(points[rows], targets[rows], weights[rows], marks, gamma, settings.ridge)
+        return kernel.fit_kernel_head(points[rows], targets[rows], weights[rows], marks, gammas, settings.ridge)
 
     folds = dataset.source_folds(table, FOLDS)
     scores = np.zeros(len(points), np.float32)
-    for fold in range(FOLDS):
+    for fold in range(FOLDS if with_scores else 0):
         inside = np.flatnonzero(folds == fold)
-        scores[inside] = fitted(np.flatnonzero(folds != fold))(points[inside])
-    return projection, fitted(np.arange(len(points))), scores, weights
+        scores[inside] = fitted(used[folds[used] != fold])(points[inside])
+    return BandHead(projection, fitted(used), scores)

@@ -1,6 +1,6 @@
 """The kernel head: standardise, project (PCA), and a Gaussian-kernel expansion over landmark clips.
 
-score(x) = bias + sum_m weight_m exp(-gamma |p(x) - landmark_m|^2), p(x) = (x - mean) / deviation projected by PCA.
+score(x) = bias + sum_m weight_m k(|p(x) - landmark_m|^2), k(d) = mean over gammas of exp(-gamma d), p(x) = (x - mean) / deviation projected by PCA.
 Trained by weighted kernel ridge regression on labels +1 (genuine) and -1 (spoof), with the landmarks as the only
 basis points (subset of regressors), so that what is trained is what ships.
 """
@@ -48,22 +48,28 @@ def squared_distances(left, right):
     return (left.square().sum(1)[:, None] + right.square().sum(1)[None] - 2 * product).clamp_min(0)
 
 
+def kernel(left, right, gammas):
+    """[n, m]: mean of Gaussian kernels of several widths."""
+    distances = squared_distances(left, right)
+    return sum(torch.exp(-gamma * distances) for gamma in gammas) / len(gammas)
+
+
 @dataclass
 class KernelHead:
     landmarks: torch.Tensor  # [m, d]
-    gamma: float
+    gammas: tuple
     weights: torch.Tensor  # [m]
     bias: float
 
     def __call__(self, points):
         parts = [
-            torch.exp(-self.gamma * squared_distances(part, self.landmarks)) @ self.weights + self.bias
-            for part in torch.from_numpy(np.ascontiguousarray(points, np.float32)).split(4096)
+            kernel(part, self.landmarks, self.gammas) @ self.weights + self.bias
+            for part in torch.from_numpy(np.ascontiguousarray(points, np.float32)).split(2048)
         ]
         return torch.cat(parts).numpy()
 
 
-def fit_kernel_head(points, targets, weights, landmarks, gamma, ridge):
+def fit_kernel_head(points, targets, weights, landmarks, gammas, ridge):
     """Weighted ridge regression of `targets` [n] on the kernels of `points` [n, d] with `landmarks` [m, d].
 
     `weights` are scaled to mean 1; `ridge` is per unit of weight, as lambda in sum w (y - f)^2 + lambda |f|^2.
@@ -72,15 +78,15 @@ def fit_kernel_head(points, targets, weights, landmarks, gamma, ridge):
     row_weights = torch.from_numpy((weights / weights.mean()).astype(np.float32))
     y = torch.from_numpy(targets.astype(np.float32))
     bias = float((row_weights * y).sum() / row_weights.sum())
-    gram = torch.exp(-gamma * squared_distances(centres, centres)).double()
+    gram = kernel(centres, centres, gammas).double()
     normal = ridge * gram
     right = torch.zeros(len(centres), dtype=torch.float64)
     # Blocks are short so that float32 rounding inside a block stays below what is added to the diagonal.
     for rows in torch.arange(len(x)).split(512):
-        kernel = torch.exp(-gamma * squared_distances(x[rows], centres))
-        scaled = kernel * row_weights[rows, None]
-        normal += (scaled.T @ kernel).double()
+        basis = kernel(x[rows], centres, gammas)
+        scaled = basis * row_weights[rows, None]
+        normal += (scaled.T @ basis).double()
         right += (scaled.T @ (y[rows] - bias)).double()
     normal += (0.01 * ridge + 1e-6 * len(x)) * torch.eye(len(centres), dtype=torch.float64)
     solution = torch.cholesky_solve(right[:, None], torch.linalg.cholesky(normal))[:, 0]
-    return KernelHead(centres, gamma, solution.float(), bias)
+    return KernelHead(centres, gammas, solution.float(), bias)

@@ -1,10 +1,11 @@
 """From the corpus to a model bundle, in stages whose results are kept under --work and reused.
 
-    python train.py --corpus CORPUS --work WORK --wheels WHEELS --program clonewatch --out ../clonewatch-1
+    python train.py --corpus CORPUS --work WORK --wheels WHEELS --program clonewatch --out ../clonewatch-1 --date DAY
 """
 
 import argparse
 import dataclasses
+import json
 import subprocess
 from pathlib import Path
 
@@ -18,16 +19,19 @@ import card
 import dataset
 import embed
 import export
-import frontend
 import head
+import inserts
 import pretrained
+import splice
 from encoder import pretrained_encoder
 
-TRAIN_CONDITIONS = ("clean", "phone", "offset", "media", "harsh")
+TRAIN_CONDITIONS = ("clean", "phone", "phone2", "phone3", "offset", "media", "harsh")
 VAL_CONDITIONS = ("clean", *augment.VAL)
 PRETRAINED, LAYERS = "base", 2
 FALSE_ALARM_RATIO = 0.006  # of out-of-fold genuine clips, leaving room below 1 % on other sources
 BONA_FIDE_MISS_RATIO = 0.05
+INSERT_FOLDS, INSERT_FILES, INSERT_FALSE_ALARM_RATIO = (0, 2, 3), 150, 0.01
+NO_INSERTS = {"spoof_below": -99.0, "drop_nats": 99.0, "min_windows": 2}
 
 
 def arguments():
@@ -35,7 +39,7 @@ def arguments():
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--wheels", type=Path, required=True, help="folder of the downloaded wheels, see README.md")
-    parser.add_argument("--program", help="clonewatch binary that computes the features; NumPy without it")
+    parser.add_argument("--program", required=True, help="clonewatch binary: its decoder, gate and features are used")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--date", required=True, help="date for the manifest, YYYY-MM-DD")
     parser.add_argument("--workers", type=int, default=2)
@@ -48,19 +52,14 @@ def all_conditions():
 
 def make_features(args, condition):
     out = args.work / "features" / condition
-    protocol = args.work / "copies" / condition / "protocol.csv"
-    if (out / "index.csv").exists():
-        return
-    if args.program:
-        command = [args.program, "features", str(protocol), "--out", str(out), "--dtype", "f16"]
-        subprocess.run(command, check=True)
-    else:
-        frontend.export_features(protocol, out)
+    if not (out / "index.csv").exists():
+        protocol = args.work / "copies" / condition / "protocol.csv"
+        subprocess.run([args.program, "features", protocol, "--out", out, "--dtype", "f16"], check=True)
 
 
-def quantised_encoder(args):
+def quantised_encoder(wheels):
     """The pretrained layers with weights as the 8-bit file gives them, so that training sees what ships."""
-    variables = pretrained.encoder_variables(pretrained.model_bytes(args.wheels, PRETRAINED))
+    variables = pretrained.encoder_variables(pretrained.model_bytes(wheels, PRETRAINED))
     encoder = pretrained_encoder(variables, LAYERS)
     for name, value in encoder.state_dict().items():
         if name.endswith("weight") and value.ndim > 1:
@@ -68,21 +67,22 @@ def quantised_encoder(args):
     return encoder
 
 
-def load_table(args, conditions):
-    return dataset.load_table(args.work / "features", args.work / "statistics", conditions)
+def load_table(args, split, conditions):
+    names = [f"{split}-{name}" for name in conditions]
+    return dataset.load_table(args.work / "features", args.work / "statistics", names)
 
 
-def calibrated(table, scores, weights):
+def calibrated(table, heads):
     """Maps of both bands and decision thresholds from out-of-fold scores."""
     telephone = dataset.is_telephone_band(table)
-    secs = table.speech * 0.02
+    weights, secs = dataset.balanced_weights(table), table.speech * 0.02
     group = np.char.add(np.char.add(table.system, "/"), np.char.add(table.speaker, table.condition))
-    bands, llrs = {}, np.zeros(len(scores))
+    bands, llrs = {}, np.zeros(len(secs))
     for name, rows in (("full", ~telephone), ("telephone", telephone)):
-        part = (scores[rows], table.is_genuine[rows], weights[rows])
-        bands[name] = calibrate.fit_band(*part, group[rows])
-        llrs[rows] = calibrate.llr(bands[name], scores[rows], secs[rows])
-    judged = np.isin(table.condition, ("clean", "phone"))
+        scores = heads[name].scores[rows]
+        bands[name] = calibrate.fit_band(scores, table.is_genuine[rows], weights[rows], group[rows])
+        llrs[rows] = calibrate.llr(bands[name], scores, secs[rows])
+    judged = np.isin(table.condition, ("clean", "phone", "phone2"))
     part = (llrs[judged], table.is_genuine[judged], weights[judged], table.condition[judged])
     spoof_below = calibrate.spoof_threshold(*part, FALSE_ALARM_RATIO)
     above = np.quantile(llrs[judged & ~table.is_genuine], 1 - BONA_FIDE_MISS_RATIO)
@@ -90,9 +90,37 @@ def calibrated(table, scores, weights):
         "spoof_below": round(spoof_below, 3),
         "bona_fide_above": round(float(max(above, spoof_below)), 3),
         "min_speech_secs": 2.0,
-        "insert": {"spoof_below": round(spoof_below - 0.3, 3), "drop_nats": 2.5, "min_windows": 2},
+        "insert": NO_INSERTS,
     }
     return bands, thresholds
+
+
+class Writer:
+    """Writes bundles that differ in heads, thresholds and card."""
+
+    def __init__(self, args, encoder, bands):
+        self.date, self.bands, self.dims = args.date, bands, encoder.statistics_width // 3
+        self.encoder = export.encoder_model(encoder)
+
+    def write(self, out, heads, thresholds, text="A bundle for measuring.\n"):
+        models = {band: export.head_model(value.projection, value.head) for band, value in heads.items()}
+        bundle.write_bundle(out, self.date, self.encoder, models, self.dims, self.bands, thresholds, text)
+
+
+def insert_thresholds(args, writer, table, settings, thresholds):
+    """Thresholds of the insert rule, from spliced files of sources that their bundle's heads have not seen."""
+    recordings = []
+    folds = dataset.source_folds(table, head.FOLDS)
+    for fold in INSERT_FOLDS:
+        model_dir, folder = args.work / f"without-fold-{fold}", args.work / "splices" / f"train-fold-{fold}"
+        if not (model_dir / "manifest.toml").exists():
+            part = table.take(folds != fold)
+            heads = {band: head.train(part, settings, band, with_scores=False) for band in bundle.HEAD_FILES}
+            writer.write(model_dir, heads, thresholds)
+        if not (folder / "protocol.csv").exists():
+            splice.write_files(args.corpus, folder, "train", INSERT_FILES, fold)
+        recordings += inserts.scanned(args.program, model_dir, folder)
+    return inserts.chosen_insert(recordings, INSERT_FALSE_ALARM_RATIO), recordings
 
 
 def main():
@@ -102,20 +130,27 @@ def main():
         split, name = condition.split("-", 1)
         augment.make_copies(args.corpus, args.work / "copies", split, name, args.workers)
         make_features(args, condition)
-    encoder = quantised_encoder(args)
+    encoder = quantised_encoder(args.wheels)
     for condition in all_conditions():
         embed.embed_condition(encoder, args.work / "features" / condition, args.work / "statistics" / condition)
     settings = head.Settings()
-    table = load_table(args, [f"train-{name}" for name in TRAIN_CONDITIONS])
-    projection, kernel_head, scores, weights = head.train(table, settings)
-    bands, thresholds = calibrated(table, scores, weights)
-    val = load_table(args, [f"val-{name}" for name in VAL_CONDITIONS])
-    tables = card.tables(table, scores, val, kernel_head(projection(val.stats)), bands, thresholds)
-    text = card.text(args.out.name, args.date, dataclasses.asdict(settings), tables)
-    models = export.encoder_model(encoder), export.head_model(projection, kernel_head)
-    bundle.write_bundle(args.out, args.date, *models, encoder.statistics_width // 3, bands, thresholds, text)
-    np.savez(args.work / "out-of-fold.npz", scores=scores, path=table.path, condition=table.condition)
-    print(tables)
+    table = load_table(args, "train", TRAIN_CONDITIONS)
+    heads = {band: head.train(table, settings, band) for band in bundle.HEAD_FILES}
+    np.savez(
+        args.work / "out-of-fold.npz",
+        path=table.path,
+        condition=table.condition,
+        **{band: value.scores for band, value in heads.items()},
+    )
+    bands, thresholds = calibrated(table, heads)
+    writer = Writer(args, encoder, bands)
+    thresholds["insert"], spliced = insert_thresholds(args, writer, table, settings, thresholds)
+    print(json.dumps(thresholds), inserts.file_line("train, sources held out", spliced, thresholds), sep="\n")
+    writer.write(args.out, heads, thresholds)
+    rows = card.out_of_fold_rows(table, heads, bands, thresholds)
+    rows_spliced = [inserts.file_line("train, sources held out", spliced, thresholds)]
+    text = card.text(args, dataclasses.asdict(settings), thresholds, rows, rows_spliced)
+    writer.write(args.out, heads, thresholds, text)
 
 
 if __name__ == "__main__":

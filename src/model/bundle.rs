@@ -2,7 +2,9 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use super::{BlockStats, CmScore, Llr, Manifest, golden, network::Plan, pool::BLOCK_EMBEDDING_FRAMES, sha256_hex};
+use super::{
+    BandScores, BlockStats, CmScore, Llr, Manifest, golden, network::Plan, pool::BLOCK_EMBEDDING_FRAMES, sha256_hex,
+};
 use crate::features::{CHUNK_FRAMES, FeatureSpec, MEL_BANDS};
 
 /// The bytes of a bundle by file name.
@@ -21,7 +23,8 @@ pub struct ModelBundle {
     manifest: Manifest,
     sha256: String,
     encoder: Plan,
-    head: Plan,
+    head_full: Plan,
+    head_telephone: Plan,
 }
 
 impl ModelBundle {
@@ -40,8 +43,9 @@ impl ModelBundle {
         };
         let embeddings = [1, shape.embedding_frames, shape.embedding_dims];
         let encoder = plan("encoder.onnx", &[1, CHUNK_FRAMES, MEL_BANDS], &embeddings)?;
-        let head = plan("head.onnx", &[1, 3 * shape.embedding_dims], &[1, 1])?;
-        let bundle = Self { sha256: sha256_hex(manifest_bytes), manifest, encoder, head };
+        let head = |name: &str| plan(name, &[1, 3 * shape.embedding_dims], &[1, 1]);
+        let (head_full, head_telephone) = (head("head.onnx")?, head("head-telephone.onnx")?);
+        let bundle = Self { sha256: sha256_hex(manifest_bytes), manifest, encoder, head_full, head_telephone };
         golden::self_test(&bundle, file(files, "golden.wav")?, file(files, "golden.json")?)?;
         Ok(bundle)
     }
@@ -64,20 +68,24 @@ impl ModelBundle {
         self.encoder.run(log_mel, out).map_err(|e| ModelError(format!("encoder.onnx: {e}")))
     }
 
-    /// Raw score of a span of speech.
+    /// Raw scores of a span of speech by both heads.
     ///
     /// # Errors
     /// As [`ModelBundle::encode`].
-    pub fn score(&self, stats: &BlockStats) -> Result<CmScore, ModelError> {
+    pub fn score(&self, stats: &BlockStats) -> Result<BandScores, ModelError> {
         let (mut input, mut output) = (Vec::new(), Vec::new());
         stats.write(self.manifest.network.std_floor, &mut input);
-        self.head.run(&input, &mut output).map_err(|e| ModelError(format!("head.onnx: {e}")))?;
-        output.first().map(|score| CmScore(*score)).ok_or_else(|| ModelError("head.onnx: no output".into()))
+        let mut run = |name: &str, head: &Plan| {
+            head.run(&input, &mut output).map_err(|e| ModelError(format!("{name}: {e}")))?;
+            output.first().map(|score| CmScore(*score)).ok_or_else(|| ModelError(format!("{name}: no output")))
+        };
+        let full = run("head.onnx", &self.head_full)?;
+        Ok(BandScores { full, telephone: run("head-telephone.onnx", &self.head_telephone)? })
     }
 
-    /// Calibrated LLR of a score; see [`super::Calibration::llr`].
-    pub fn llr(&self, score: CmScore, bandwidth_hz: Option<u32>, speech_secs: f64) -> Llr {
-        self.manifest.calibration.llr(score, bandwidth_hz, speech_secs)
+    /// Calibrated LLR of a span's scores; see [`super::Calibration::llr`].
+    pub fn llr(&self, scores: BandScores, bandwidth_hz: Option<u32>, speech_secs: f64) -> Llr {
+        self.manifest.calibration.llr(scores, bandwidth_hz, speech_secs)
     }
 }
 
@@ -91,7 +99,7 @@ fn parse_manifest(bytes: &[u8]) -> Result<Manifest, ModelError> {
 }
 
 fn verify_hashes(manifest: &Manifest, files: &BundleFiles) -> Result<(), ModelError> {
-    for name in ["encoder.onnx", "head.onnx", "golden.wav", "golden.json"] {
+    for name in ["encoder.onnx", "head.onnx", "head-telephone.onnx", "golden.wav", "golden.json"] {
         if !manifest.files.contains_key(name) {
             return Err(ModelError(format!("manifest.toml: files.\"{name}\": missing, expected its SHA-256")));
         }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CmScore, Llr};
+use super::{BandScores, Llr};
 
 /// Affine maps fitted by cross-validation over sources; see the bundle's card.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,11 +29,12 @@ pub struct Knot {
 }
 
 impl Calibration {
-    /// The LLR of `score` that rests on `speech_secs` of speech in a channel of `bandwidth_hz`
-    /// (`None`: not measured, taken as telephone band, the more careful map).
-    pub fn llr(&self, score: CmScore, bandwidth_hz: Option<u32>, speech_secs: f64) -> Llr {
+    /// The LLR of `scores` that rest on `speech_secs` of speech in a channel of `bandwidth_hz`
+    /// (`None`: not measured, taken as telephone band, the more careful head and map).
+    pub fn llr(&self, scores: BandScores, bandwidth_hz: Option<u32>, speech_secs: f64) -> Llr {
         let full_band = bandwidth_hz.is_some_and(|hz| hz >= self.split_hz);
-        let (scale, offset) = interpolate(if full_band { &self.full } else { &self.telephone }, speech_secs);
+        let (score, knots) = if full_band { (scores.full, &self.full) } else { (scores.telephone, &self.telephone) };
+        let (scale, offset) = interpolate(knots, speech_secs);
         Llr((scale * f64::from(score.0) + offset) as f32)
     }
 
@@ -67,6 +68,7 @@ fn interpolate(knots: &[Knot], speech_secs: f64) -> (f64, f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::CmScore;
 
     fn knot(speech_secs: f64, scale: f64, offset: f64) -> Knot {
         Knot { speech_secs, scale, offset }
@@ -76,14 +78,15 @@ mod tests {
     fn maps_by_bandwidth_and_interpolates_in_log_time() {
         let full = vec![knot(2.0, 1.0, 0.0), knot(8.0, 3.0, -1.0)];
         let table = Calibration { split_hz: 4600, full, telephone: vec![knot(4.0, 0.5, 0.25)] };
-        let llr = |hz, secs| table.llr(CmScore(2.0), hz, secs).0;
+        let scores = BandScores { full: CmScore(2.0), telephone: CmScore(4.0) };
+        let llr = |hz, secs| table.llr(scores, hz, secs).0;
         for (hz, secs, expected) in [
             (Some(8000), 0.5, 2.0),
             (Some(8000), 2.0, 2.0),
             (Some(8000), 4.0, 3.5),
             (Some(4600), 60.0, 5.0),
-            (Some(4599), 9.0, 1.25),
-            (None, 9.0, 1.25),
+            (Some(4599), 9.0, 2.25),
+            (None, 9.0, 2.25),
         ] {
             assert!((llr(hz, secs) - expected).abs() < 1e-6, "{hz:?} Hz, {secs} s: {}", llr(hz, secs));
         }

@@ -12,7 +12,7 @@ macro_rules! bundle {
 
 /// Files of the embedded bundle.
 pub fn embedded_files() -> BundleFiles {
-    bundle!["manifest.toml", "encoder.onnx", "head.onnx", "golden.wav", "golden.json", "CARD.md"]
+    bundle!["manifest.toml", "encoder.onnx", "head.onnx", "head-telephone.onnx", "golden.wav", "golden.json", "CARD.md"]
         .into_iter()
         .map(|(name, bytes)| (name.to_owned(), Cow::Borrowed(bytes)))
         .collect()

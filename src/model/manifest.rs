@@ -37,7 +37,7 @@ pub struct Network {
     pub chunk_frames: usize,
     /// Embedding frames it gives: `[1 × embedding_frames × embedding_dims]`.
     pub embedding_frames: usize,
-    /// Numbers per embedding frame; the head takes `[1 × 3·embedding_dims]`.
+    /// Numbers per embedding frame; each head takes `[1 × 3·embedding_dims]`.
     pub embedding_dims: usize,
     /// Smallest standard deviation that pooling reports.
     pub std_floor: f32,

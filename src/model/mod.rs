@@ -24,6 +24,15 @@ use sha2::{Digest, Sha256};
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 pub struct CmScore(pub f32);
 
+/// Raw scores of one span by both heads. Which of them counts is known once the channel's bandwidth is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BandScores {
+    /// By the head for full-band speech.
+    pub full: CmScore,
+    /// By the head for telephone band.
+    pub telephone: CmScore,
+}
+
 /// Calibrated natural-log likelihood ratio; > 0 favours bona fide.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 pub struct Llr(pub f32);

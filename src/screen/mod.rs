@@ -95,7 +95,7 @@ impl Screener {
         let windows = &self.encoder.windows;
         let model = &self.encoder.model;
         let segments = windows.segments(model, quality.bandwidth_hz, duration_secs);
-        let llr = windows.mean_score().map(|score| model.llr(score, quality.bandwidth_hz, quality.speech_secs));
+        let llr = windows.mean_scores().map(|scores| model.llr(scores, quality.bandwidth_hz, quality.speech_secs));
         Evidence { llr, segments, duration_secs, quality }
     }
 }

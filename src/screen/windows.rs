@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::Segment;
 use crate::{
     features::FRAMES_PER_SEC,
-    model::{BlockStats, CmScore, ModelBundle, ModelError},
+    model::{BandScores, BlockStats, CmScore, ModelBundle, ModelError},
     speech::FrameClass,
 };
 
@@ -38,7 +38,7 @@ struct Block {
 struct Window {
     start_block: usize,
     speech_secs: f64,
-    score: Option<CmScore>,
+    scores: Option<BandScores>,
     why_not: Option<FrameClass>,
 }
 
@@ -102,19 +102,24 @@ impl Windows {
         }
         let speech_secs = speech_frames as f64 / FRAMES_PER_SEC as f64;
         let judged = speech_secs >= MIN_WINDOW_SPEECH_SECS;
-        let score = if judged { Some(model.score(&stats)?) } else { None };
+        let scores = if judged { Some(model.score(&stats)?) } else { None };
         let most = tally.iter().copied().max().unwrap_or(0);
         let why_not = WHY_NOT.into_iter().zip(tally).find(|(_, count)| *count == most).map(|(class, _)| class);
         let why_not = if judged { None } else { why_not };
-        self.scored.push(Window { start_block, speech_secs, score, why_not });
+        self.scored.push(Window { start_block, speech_secs, scores, why_not });
         Ok(())
     }
 
-    /// Mean score of the judged windows, weighted by their speech.
-    pub(super) fn mean_score(&self) -> Option<CmScore> {
-        let judged = self.scored.iter().filter_map(|w| w.score.map(|score| (f64::from(score.0), w.speech_secs)));
-        let (sum, weight) = judged.fold((0.0, 0.0), |(sum, weight), (score, secs)| (sum + score * secs, weight + secs));
-        (weight > 0.0).then(|| CmScore((sum / weight) as f32))
+    /// Mean scores of the judged windows, weighted by their speech.
+    pub(super) fn mean_scores(&self) -> Option<BandScores> {
+        let judged =
+            || self.scored.iter().filter_map(|window| window.scores.map(|scores| (scores, window.speech_secs)));
+        let weight: f64 = judged().map(|(_, secs)| secs).sum();
+        let mean = |of: fn(&BandScores) -> CmScore| {
+            CmScore((judged().map(|(scores, secs)| f64::from(of(&scores).0) * secs).sum::<f64>() / weight) as f32)
+        };
+        (weight > 0.0)
+            .then(|| BandScores { full: mean(|scores| scores.full), telephone: mean(|scores| scores.telephone) })
     }
 
     /// The windows as segments with LLRs, given the channel's bandwidth and length.
@@ -123,7 +128,7 @@ impl Windows {
             start_secs: window.start_block as f64,
             end_secs: ((window.start_block + WINDOW_BLOCKS) as f64).min(duration_secs),
             speech_secs: window.speech_secs,
-            llr: window.score.map(|score| model.llr(score, bandwidth_hz, window.speech_secs)),
+            llr: window.scores.map(|scores| model.llr(scores, bandwidth_hz, window.speech_secs)),
             why_not: window.why_not,
         };
         self.scored.iter().map(segment).collect()

@@ -34,7 +34,7 @@ fn the_embedded_bundle_loads_and_passes_its_golden_self_test() {
 
 #[test]
 fn a_changed_byte_in_any_file_is_refused_by_its_hash() {
-    for name in ["encoder.onnx", "head.onnx", "golden.wav", "golden.json", "CARD.md"] {
+    for name in ["encoder.onnx", "head.onnx", "head-telephone.onnx", "golden.wav", "golden.json", "CARD.md"] {
         let mut files = embedded_files();
         let mut bytes = files[name].to_vec();
         let middle = bytes.len() / 2;
@@ -46,7 +46,7 @@ fn a_changed_byte_in_any_file_is_refused_by_its_hash() {
 
 #[test]
 fn a_missing_file_is_named() {
-    for name in ["manifest.toml", "encoder.onnx", "head.onnx", "golden.wav", "golden.json"] {
+    for name in ["manifest.toml", "encoder.onnx", "head.onnx", "head-telephone.onnx", "golden.wav", "golden.json"] {
         let mut files = embedded_files();
         files.remove(name);
         assert!(refusal(&files).contains(&format!("{name}: missing")), "{name}: {}", refusal(&files));
@@ -82,12 +82,15 @@ fn networks_that_are_none_or_of_another_shape_are_refused() {
 
 #[test]
 fn a_score_that_differs_from_the_golden_one_is_refused() {
-    let mut files = embedded_files();
-    let golden = String::from_utf8(files["golden.json"].to_vec()).unwrap();
-    let mut golden: serde_json::Value = serde_json::from_str(&golden).unwrap();
-    golden["score"] = serde_json::json!(golden["score"].as_f64().unwrap() + 0.5);
-    replace(&mut files, "golden.json", golden.to_string().into_bytes());
-    assert!(refusal(&files).contains("self-test: the score is"), "{}", refusal(&files));
+    for (key, expected) in
+        [("score", "self-test: the score is"), ("telephone_score", "self-test: the telephone score is")]
+    {
+        let mut files = embedded_files();
+        let mut golden: serde_json::Value = serde_json::from_slice(&files["golden.json"]).unwrap();
+        golden[key] = serde_json::json!(golden[key].as_f64().unwrap() + 0.5);
+        replace(&mut files, "golden.json", golden.to_string().into_bytes());
+        assert!(refusal(&files).contains(expected), "{}", refusal(&files));
+    }
 }
 
 #[test]

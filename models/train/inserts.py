@@ -1,0 +1,106 @@
+"""The rule for cloned inserts: reading segments from the program, the rule itself, and the choice of its thresholds."""
+
+import csv
+import json
+import subprocess
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass
+class Recording:
+    """One spliced or genuine file as the program sees it."""
+
+    is_spliced: bool
+    insert_secs: tuple  # start and end, or ()
+    llr: float
+    spans: np.ndarray  # [segments, 2] seconds
+    llrs: np.ndarray  # [segments], NaN where not judged
+
+
+def scanned(program, model_dir, folder):
+    """The recordings of `splice.py`'s `folder` through `program`."""
+    command = [program, "scan", str(folder), "--model", str(model_dir), "--format", "jsonl"]
+    output = subprocess.run(command, stdout=subprocess.PIPE, check=False, text=True).stdout
+    found = {}
+    for line in output.splitlines():
+        result = json.loads(line)
+        if result.get("channels"):
+            found[result["input"]["path"].rsplit("/", 1)[-1]] = result["channels"][0]
+    with open(folder / "protocol.csv", newline="", encoding="utf-8") as file:
+        return [_recording(row, found[row["path"]]) for row in csv.DictReader(file)]
+
+
+def _recording(row, channel):
+    segments = channel["segments"]
+    is_spliced = row["label"] == "spoof"
+    return Recording(
+        is_spliced=is_spliced,
+        insert_secs=(float(row["insert_start_secs"]), float(row["insert_end_secs"])) if is_spliced else (),
+        llr=channel["llr"],
+        spans=np.array([(segment["start_secs"], segment["end_secs"]) for segment in segments]),
+        llrs=np.array([np.nan if segment["llr"] is None else segment["llr"] for segment in segments]),
+    )
+
+
+def runs(recording, min_windows):
+    """(mean LLR inside, median of the rest minus that mean) of each run of judged neighbours, as `policy` has it."""
+    llrs, out = recording.llrs, []
+    for start in range(len(llrs) - min_windows + 1):
+        inside = llrs[start : start + min_windows]
+        rest = np.sort(np.delete(llrs, np.arange(start, start + min_windows)))
+        rest = rest[~np.isnan(rest)]
+        if len(rest) and not np.isnan(inside).any():
+            out.append((inside.mean(), rest[len(rest) // 2] - inside.mean()))
+    return np.array(out).reshape(-1, 2)
+
+
+def is_flagged(run_table, insert):
+    low, drop = run_table[:, 0], run_table[:, 1]
+    return bool(((low < insert["spoof_below"]) & (drop >= insert["drop_nats"])).any())
+
+
+def chosen_insert(recordings, false_alarm_ratio):
+    """The thresholds that find most spliced files while at most `false_alarm_ratio` of genuine ones are flagged."""
+    best = None
+    for min_windows in (2, 3):
+        tables = [runs(recording, min_windows) for recording in recordings]
+        for drop_nats in np.arange(0.5, 6.01, 0.25):
+            for below in np.arange(-4, 0.51, 0.25):
+                insert = {"spoof_below": float(below), "drop_nats": float(drop_nats), "min_windows": min_windows}
+                flags = np.array([is_flagged(table, insert) for table in tables])
+                spliced = np.array([recording.is_spliced for recording in recordings])
+                if flags[~spliced].mean() <= false_alarm_ratio:
+                    key = (flags[spliced].mean(), -flags[~spliced].mean(), drop_nats)
+                    best = max(best or (key, insert), (key, insert), key=lambda pair: pair[0])
+    return best[1]
+
+
+def file_line(name, recordings, thresholds):
+    """Markdown: files flagged as a whole, by the insert rule and by either, and segments below `spoof_below`."""
+    insert = thresholds["insert"]
+    spliced = np.array([recording.is_spliced for recording in recordings])
+    whole = np.array([recording.llr < thresholds["spoof_below"] for recording in recordings])
+    rule = np.array([is_flagged(runs(recording, insert["min_windows"]), insert) for recording in recordings])
+    inside, outside = [], []
+    for recording in recordings:
+        judged = ~np.isnan(recording.llrs)
+        low = recording.llrs < insert["spoof_below"]
+        covered = np.zeros(len(low), bool)
+        if recording.is_spliced:
+            start, end = recording.insert_secs
+            overlap = np.minimum(recording.spans[:, 1], end) - np.maximum(recording.spans[:, 0], start)
+            covered = overlap >= 3.0
+            judged &= covered | (overlap <= 0)
+        inside.append(low[judged & covered])
+        outside.append(low[judged & ~covered])
+
+    def percent(values):
+        return f"{100 * np.mean(values):.0f}"
+
+    cells = [name, f"{(~spliced).sum()} / {spliced.sum()}"]
+    for rows in (~spliced, spliced):
+        cells += [percent(whole[rows]), percent(rule[rows]), percent((whole | rule)[rows])]
+    cells += [percent(np.concatenate(outside)), percent(np.concatenate(inside))]
+    return "| " + " | ".join(cells) + " |"

@@ -1,0 +1,113 @@
+"""Compares PyTorch in float32 with the program on the clips of one condition, LLR by LLR.
+
+    python parity.py --work WORK --wheels WHEELS --program clonewatch --model BUNDLE [--condition val-clean] [--clips N]
+
+Reads the features that the program exported in float32 and the head's weights from the bundle's graphs; clips of at
+most one window (4 s) count. Prints the largest difference and fails above 1e-3.
+"""
+
+import argparse
+import csv
+import subprocess
+import tempfile
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnx import numpy_helper
+
+import embed
+import pooling
+import train
+
+LIMIT = 1e-3
+WINDOW_SECS = 4.0
+
+
+class GraphHead:
+    """A head read back from its ONNX file and evaluated in float64, so that it does not share the program's rounding."""
+
+    def __init__(self, path):
+        graph = onnx.load(path).graph
+        values = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
+        outputs = {node.output[0]: node for node in graph.node}
+        dense = {
+            name: values[node.input[0]].astype(np.float64) * values[node.input[1]]
+            for name, node in outputs.items()
+            if node.op_type == "DequantizeLinear"
+        }
+        plain = {name: value.astype(np.float64) for name, value in values.items() if value.dtype == np.float32}
+        by_kind = {}
+        for node in graph.node:
+            constants = [plain[name] for name in node.input if name in plain] + [
+                dense[name] for name in node.input if name in dense
+            ]
+            by_kind.setdefault(node.op_type, []).extend(constants)
+        self.mean = by_kind["Sub"][0]
+        self.axes, self.landmarks, self.weights = by_kind["MatMul"]
+        factors = by_kind["Mul"]
+        self.inverse_deviation, self.gammas = factors[0], [-float(f) for f in factors[1:] if f.size == 1 and f != -2]
+        self.bias = float(by_kind["Add"][-1].item())
+
+    def __call__(self, stats):
+        points = (stats.astype(np.float64) - self.mean) * self.inverse_deviation @ self.axes
+        distances = np.square(points).sum(1)[:, None] + np.square(self.landmarks).sum(0) - 2 * points @ self.landmarks
+        return (sum(np.exp(-gamma * distances) for gamma in self.gammas) @ self.weights)[:, 0] + self.bias
+
+
+def program_rows(args, protocol):
+    with tempfile.TemporaryDirectory() as folder:
+        scores, features = Path(folder) / "scores.csv", Path(folder) / "features"
+        command = [args.program, "eval", protocol, "--model", args.model, "--by", "none", "--scores", scores]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        command = [args.program, "features", protocol, "--out", features, "--dtype", "f32"]
+        subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+        clips, index = embed.exported_clips(features)
+        with open(scores, newline="", encoding="utf-8") as file:
+            by_path = {row["path"]: row for row in csv.DictReader(file)}
+        return list(clips)[: args.clips], [by_path[row["path"]] for row in index][: args.clips]
+
+
+def expected_llr(manifest, scores, row):
+    """As `Calibration::llr`: `scores` by the full-band and the telephone head."""
+    is_full = float(row["measured_bandwidth_hz"] or 0) >= manifest["calibration"]["split_hz"]
+    knots = manifest["calibration"]["full" if is_full else "telephone"]
+    at = [np.log(knot["speech_secs"]) for knot in knots]
+    secs = np.log(float(row["exact_speech_secs"]))
+    scale, offset = (np.interp(secs, at, [knot[name] for knot in knots]) for name in ("scale", "offset"))
+    return scale * scores[0 if is_full else 1] + offset
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("--work", "--wheels", "--program", "--model"):
+        parser.add_argument(name, type=Path, required=True)
+    parser.add_argument("--condition", default="val-clean")
+    parser.add_argument("--clips", type=int, default=1000)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    manifest = tomllib.loads((args.model / "manifest.toml").read_text(encoding="utf-8"))
+    heads = [GraphHead(args.model / "head.onnx"), GraphHead(args.model / "head-telephone.onnx")]
+    encoder = train.quantised_encoder(args.wheels)
+    clips, rows = program_rows(args, args.work / "copies" / args.condition / "protocol.csv")
+    differences = []
+    for (features, mask), row in zip(clips, rows):
+        if not row["llr"] or len(features) > WINDOW_SECS * 100:
+            continue
+        with torch.inference_mode():
+            outputs = encoder(torch.from_numpy(embed.chunked(features))).numpy()[0]
+        speech = pooling.output_mask(mask)
+        stats = pooling.statistics(*pooling.block_sums(outputs[: len(speech)], speech))[None]
+        row["exact_speech_secs"] = mask.sum() / 100
+        llr = expected_llr(manifest, [head(stats)[0] for head in heads], row)
+        differences.append(abs(llr - float(row["llr"])))
+    differences = np.array(differences)
+    print(f"{len(differences)} clips: median |difference| {np.median(differences):.1e}, largest {differences.max():.1e}")
+    if differences.max() > LIMIT:
+        raise SystemExit(f"more than {LIMIT} LLR")
+
+
+if __name__ == "__main__":
+    main()
