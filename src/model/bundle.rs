@@ -5,7 +5,10 @@ use std::{borrow::Cow, collections::BTreeMap};
 use super::{
     BandScores, BlockStats, CmScore, Llr, Manifest, golden, network::Plan, pool::BLOCK_EMBEDDING_FRAMES, sha256_hex,
 };
-use crate::features::{CHUNK_FRAMES, FeatureSpec, MEL_BANDS};
+use crate::{
+    features::{CHUNK_FRAMES, FeatureSpec, MEL_BANDS},
+    policy::thresholds_fault,
+};
 
 /// The bytes of a bundle by file name.
 pub type BundleFiles = BTreeMap<String, Cow<'static, [u8]>>;
@@ -117,7 +120,6 @@ fn verify_manifest(manifest: &Manifest) -> Result<(), ModelError> {
     let own = FeatureSpec::of_this_program();
     own.require(&manifest.features).map_err(|e| ModelError(e.to_string()))?;
     let shape = &manifest.network;
-    let thresholds = &manifest.thresholds;
     let checks = [
         (manifest.features_sha256 == own.hash(), format!("features_sha256: expected {}", own.hash())),
         (shape.chunk_frames == CHUNK_FRAMES, format!("network.chunk_frames: expected {CHUNK_FRAMES}")),
@@ -127,13 +129,11 @@ fn verify_manifest(manifest: &Manifest) -> Result<(), ModelError> {
         ),
         ((1..=8192).contains(&shape.embedding_dims), "network.embedding_dims: expected 1-8192".into()),
         (shape.std_floor > 0.0 && shape.std_floor.is_finite(), "network.std_floor: expected more than 0".into()),
-        (
-            thresholds.spoof_below <= thresholds.bona_fide_above,
-            "thresholds.spoof_below: expected at most thresholds.bona_fide_above".into(),
-        ),
     ];
     if let Some((_, message)) = checks.into_iter().find(|(good, _)| !good) {
         return Err(ModelError(format!("manifest.toml: {message}")));
     }
-    manifest.calibration.fault().map_or(Ok(()), |fault| Err(ModelError(format!("manifest.toml: {fault}"))))
+    let fault = manifest.calibration.fault();
+    let fault = fault.or_else(|| thresholds_fault(&manifest.thresholds).map(|fault| format!("thresholds.{fault}")));
+    fault.map_or(Ok(()), |fault| Err(ModelError(format!("manifest.toml: {fault}"))))
 }

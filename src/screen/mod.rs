@@ -29,7 +29,7 @@ pub struct Segment {
     pub speech_secs: f64,
     /// Calibrated log-likelihood ratio; `None` where too little of it is speech.
     pub llr: Option<Llr>,
-    /// What filled the segment where it was not judged.
+    /// What filled the segment where it was not judged; `None` there means speech, but too little of it.
     pub why_not: Option<FrameClass>,
 }
 

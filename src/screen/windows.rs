@@ -104,8 +104,8 @@ impl Windows {
         let judged = speech_secs >= MIN_WINDOW_SPEECH_SECS;
         let scores = if judged { Some(model.score(&stats)?) } else { None };
         let most = tally.iter().copied().max().unwrap_or(0);
-        let why_not = WHY_NOT.into_iter().zip(tally).find(|(_, count)| *count == most).map(|(class, _)| class);
-        let why_not = if judged { None } else { why_not };
+        let fullest = WHY_NOT.into_iter().zip(tally).find(|(_, count)| *count == most).map(|(class, _)| class);
+        let why_not = fullest.filter(|_| !judged && most > speech_frames);
         self.scored.push(Window { start_block, speech_secs, scores, why_not });
         Ok(())
     }

@@ -60,6 +60,8 @@ fn manifests_that_do_not_fit_this_program_are_refused() {
         ("chunk_frames = 400", "chunk_frames = 300", "network.chunk_frames"),
         ("std_floor", "std_flor", "std_flor"),
         ("[thresholds]", "[thresholds]\nsurprise = 1", "surprise"),
+        ("min_speech_secs = ", "min_speech_secs = -", "thresholds.min_speech_secs"),
+        ("drop_nats = ", "drop_nats = -", "thresholds.insert.drop_nats"),
         ("features_sha256 = \"", "features_sha256 = \"0", "features_sha256"),
     ] {
         let mut files = embedded_files();
