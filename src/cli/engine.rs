@@ -36,7 +36,8 @@ impl EngineArgs {
             None => Policy::default_of(defaults),
             Some(path) => {
                 let text = std::fs::read_to_string(path).map_err(|e| Error::io(path.display(), e))?;
-                Policy::from_toml(&text, defaults).map_err(|e| Error::Config(format!("{}: {e}", path.display())))?
+                let fault = |e: String| Error::Config(format!("{}: {}", path.display(), one_line(&e)));
+                Policy::from_toml(&text, defaults).map_err(fault)?
             }
         };
         Ok(Engine { model: Arc::new(model), policy, limits: Limits::default() })
@@ -44,8 +45,27 @@ impl EngineArgs {
 
     /// How many threads to start.
     pub fn thread_count(&self) -> usize {
-        self.threads.map_or_else(|| thread::available_parallelism().map_or(1, usize::from), usize::from)
+        threads_or_cores(self.threads)
     }
+}
+
+/// Threads that were asked for, or one per core.
+pub fn threads_or_cores(asked: Option<u16>) -> usize {
+    asked.map_or_else(|| thread::available_parallelism().map_or(1, usize::from), usize::from)
+}
+
+/// The TOML parser's drawing of the fault as `line L, column C: KEY = VALUE – what is wrong`; one line stays as it is.
+fn one_line(message: &str) -> String {
+    const MOST_CHARS: usize = 80;
+    let Some((place, rest)) = message.trim().split_once('\n') else { return message.trim().to_owned() };
+    let place = place.trim_start_matches("TOML parse error at ").trim_end_matches(':');
+    // `2 | spoof_bellow = 1.0` is a line of the file, `  | ^^^^` points into it, the rest is words.
+    let (drawn, words): (Vec<&str>, Vec<&str>) = rest
+        .lines()
+        .partition(|line| line.trim_start_matches(|c: char| c == ' ' || c.is_ascii_digit()).starts_with('|'));
+    let source = drawn.iter().filter_map(|line| line.split_once('|')).find(|(number, _)| !number.trim().is_empty());
+    let source: String = source.map_or("", |(_, text)| text.trim()).chars().take(MOST_CHARS).collect();
+    format!("{place}: {source} – {}", words.join("; "))
 }
 
 /// What goes into every result of `engine`.
@@ -55,5 +75,22 @@ pub fn provenance(engine: &Engine) -> Provenance {
         model_sha256: engine.model.sha256().to_owned(),
         policy_id: engine.policy.id.clone(),
         version: env!("CARGO_PKG_VERSION"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_of_policy_files_take_one_line() {
+        let drawn = "TOML parse error at line 2, column 1\n  |\n2 | spoof_bellow = 1.0\n  | ^^^^^^^^^^^^\n\
+                     unknown field `spoof_bellow`, expected `id`\n";
+        for (message, expected) in [
+            (drawn, "line 2, column 1: spoof_bellow = 1.0 – unknown field `spoof_bellow`, expected `id`"),
+            ("min_speech_secs: 0 – must be 0.5-3600", "min_speech_secs: 0 – must be 0.5-3600"),
+        ] {
+            assert_eq!(one_line(message), expected);
+        }
     }
 }

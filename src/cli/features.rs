@@ -5,19 +5,22 @@
 //! - `speech.npy`: `[total_frames]`, uint8, 1 where the speech gate says speech
 //! - `index.csv`: a row per judged file: `row`, `frame_start`, `frames`, quality, then all columns of the protocol.
 //!
-//! Only channel 0 is taken: training material is mono.
+//! Only channel 0 is taken: training material is mono. A file's features wait in memory for their turn, so longer files
+//! than [`MAX_FILE_SECS`] are left out.
 
 use std::{
     convert::Infallible,
     fs::File,
     io::{BufWriter, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
-    sync::atomic::AtomicBool,
 };
 
 use super::{
-    eval::protocol::{Families, Filter, Protocol},
+    engine::threads_or_cores,
+    eval::protocol::{Families, Filter, Protocol, Row},
+    interrupt::Interrupt,
     note,
+    render::printable,
 };
 use crate::{
     decode::{DecodeError, Limits, first_channel_16k},
@@ -42,9 +45,9 @@ pub struct Args {
     /// Number format of the features
     #[arg(long, value_enum, default_value_t = Dtype::F16)]
     pub dtype: Dtype,
-    /// Threads to use (default: one per core)
-    #[arg(long, value_name = "N")]
-    pub threads: Option<usize>,
+    /// Threads to use [default: one per core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
 }
 
 /// Number format of `logmel.npy`.
@@ -56,9 +59,22 @@ pub enum Dtype {
     F32,
 }
 
+/// An hour's features take 58 MB at half precision.
+const MAX_FILE_SECS: u64 = 3_600;
+
+impl Dtype {
+    fn encode(self, values: &[f32], bytes: &mut Vec<u8>) {
+        match self {
+            Self::F16 => values.iter().for_each(|x| bytes.extend(half_bits(*x).to_le_bytes())),
+            Self::F32 => values.iter().for_each(|x| bytes.extend(x.to_le_bytes())),
+        }
+    }
+}
+
 /// One file's features.
 struct Extracted {
-    log_mel: Vec<f32>,
+    /// [frames × bands], row-major, in the bytes of the output.
+    log_mel: Vec<u8>,
     speech: Vec<u8>,
     quality: Quality,
 }
@@ -66,46 +82,59 @@ struct Extracted {
 /// Extracts every file of the protocol; files that cannot be decoded are named on standard error and left out.
 ///
 /// # Errors
-/// Unusable protocol, output that cannot be written.
+/// Unusable protocol, output that cannot be written, interruption, not one file that could be used.
 pub fn run(args: &Args) -> Result<Exit> {
     let mut protocol = Protocol::read(&args.protocol)?;
     let mut selected = protocol.select(&args.filters, &Families::All)?.into_iter();
     protocol.rows.retain(|_| selected.next() == Some(true));
     let Protocol { columns, rows } = protocol;
+    if rows.is_empty() {
+        return Err(Error::Usage(format!("{}: no row is left after the filters", args.protocol.display())));
+    }
     let io = |e: std::io::Error| Error::io(args.out.display(), e);
     std::fs::create_dir_all(&args.out).map_err(io)?;
     let mut output = Output::create(&args.out, args.dtype, &columns).map_err(io)?;
-    let threads = args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-    let mut failure = None;
-    ordered_map(
-        &rows,
-        threads,
-        &AtomicBool::new(false),
-        |row| extract(&row.path),
-        |index, extracted| {
-            let row = &rows[index];
-            match extracted {
-                Ok(extracted) => failure = output.append(&extracted, &row.fields).err(),
-                Err(reason) => note(format_args!("{}: {reason}", row.path.display())),
-            }
-            failure.is_none()
-        },
-    );
-    failure.map_or(Ok(()), |e| Err(io(e)))?;
+    let interrupt = Interrupt::listen()?;
+    extract_all(args, &rows, &interrupt, &mut output).map_err(io)?;
     let (files, frames) = output.finish().map_err(io)?;
     note(format_args!("{files} of {} files, {frames} frames of {MEL_BANDS} bands", rows.len()));
+    if interrupt.is_raised() {
+        return Err(Error::Interrupted);
+    }
+    if files == 0 {
+        return Err(Error::Usage(format!("{}: none of its files could be used", args.protocol.display())));
+    }
     Ok(Exit::BonaFide)
 }
 
-fn extract(path: &Path) -> Result<Extracted, DecodeError> {
+/// Extracts and writes until the end, a signal, or output that cannot be written.
+fn extract_all(args: &Args, rows: &[Row], interrupt: &Interrupt, output: &mut Output) -> std::io::Result<()> {
+    let mut written = Ok(());
+    let work = |row: &Row| extract(&row.path, args.dtype);
+    ordered_map(rows, threads_or_cores(args.threads), interrupt.flag(), work, |index, extracted| {
+        let row = &rows[index];
+        match extracted {
+            Ok(extracted) => written = output.append(&extracted, &row.fields),
+            Err(reason) => {
+                let line = format!("clonewatch: {}: {reason}", row.path.display());
+                note(printable(&line));
+            }
+        }
+        written.is_ok()
+    });
+    written
+}
+
+fn extract(path: &Path, dtype: Dtype) -> Result<Extracted, DecodeError> {
     let mut front = SpeechFront::new();
     let mut extracted = Extracted { log_mel: Vec::new(), speech: Vec::new(), quality: Quality::default() };
     let mut keep = |chunk: GatedChunk<'_>| -> Result<(), Infallible> {
-        extracted.log_mel.extend_from_slice(chunk.log_mel);
+        dtype.encode(chunk.log_mel, &mut extracted.log_mel);
         extracted.speech.extend(chunk.classes.iter().map(|class| u8::from(*class == FrameClass::Speech)));
         Ok(())
     };
-    first_channel_16k(path, &Limits::default(), |samples| front.push(samples, &mut keep).is_ok())?;
+    let limits = Limits { max_decoded_secs: MAX_FILE_SECS, ..Limits::default() };
+    first_channel_16k(path, &limits, |samples| front.push(samples, &mut keep).is_ok())?;
     let Ok(()) = front.finish(&mut keep);
     extracted.quality = front.quality();
     Ok(extracted)
@@ -116,7 +145,6 @@ struct Output {
     log_mel: NpyWriter,
     speech: NpyWriter,
     index: csv::Writer<File>,
-    dtype: Dtype,
     files: usize,
     frames: usize,
 }
@@ -130,15 +158,12 @@ impl Output {
         let mut index = csv::Writer::from_writer(file);
         let own = ["row", "frame_start", "frames", "speech_secs", "measured_bandwidth_hz", "snr_db", "level_dbfs"];
         index.write_record(own.into_iter().chain(columns.iter().map(String::as_str)))?;
-        Ok(Self { log_mel, speech, index, dtype, files: 0, frames: 0 })
+        Ok(Self { log_mel, speech, index, files: 0, frames: 0 })
     }
 
     fn append(&mut self, extracted: &Extracted, fields: &[String]) -> std::io::Result<()> {
         let Extracted { log_mel, speech, quality } = extracted;
-        match self.dtype {
-            Dtype::F16 => log_mel.iter().try_for_each(|x| self.log_mel.write(&half_bits(*x).to_le_bytes()))?,
-            Dtype::F32 => log_mel.iter().try_for_each(|x| self.log_mel.write(&x.to_le_bytes()))?,
-        }
+        self.log_mel.write(log_mel)?;
         self.speech.write(speech)?;
         let number = |value: Option<f32>| value.map_or_else(String::new, |v| format!("{v:.1}"));
         let own = [

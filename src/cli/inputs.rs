@@ -4,20 +4,22 @@
 //! names and (unless asked for) symbolic links are passed over, and what was passed over is counted.
 
 use std::{
-    fs,
+    fmt, fs,
     io::ErrorKind,
     path::{Path, PathBuf},
 };
 
+use super::counted;
 use crate::error::{Error, Result};
 
 /// Extensions that a folder walk takes, lower case. Those that cannot be decoded are here too: passing over a recording
 /// without a word would look like a clean bill of health.
-const AUDIO_EXTENSIONS: [&str; 58] = [
-    "3g2", "3gp", "aac", "adts", "aif", "aifc", "aiff", "al", "alaw", "amr", "ape", "asf", "au", "avi", "awb", "caf",
-    "flac", "flv", "g722", "g729", "gsm", "m4a", "m4b", "m4v", "mka", "mkv", "mov", "mp1", "mp2", "mp3", "mp4", "mpa",
-    "mpeg", "mpg", "mpga", "mts", "oga", "ogg", "ogv", "opus", "pcm", "ra", "raw", "rf64", "sln", "sln16", "snd",
-    "spx", "ts", "ul", "ulaw", "vox", "w64", "wav", "wave", "webm", "wma", "wmv",
+const AUDIO_EXTENSIONS: [&str; 77] = [
+    "3g2", "3gp", "aac", "ac3", "adts", "aif", "aifc", "aiff", "al", "alaw", "amr", "ape", "asf", "au", "avi", "awb",
+    "bw64", "caf", "dff", "dsf", "dts", "eac3", "ec3", "evs", "flac", "flv", "g722", "g729", "gsm", "m2ts", "m4a",
+    "m4b", "m4v", "mka", "mkv", "mov", "mp1", "mp2", "mp3", "mp4", "mpa", "mpc", "mpeg", "mpg", "mpga", "mts", "mulaw",
+    "oga", "ogg", "ogv", "opus", "pcm", "pcma", "pcmu", "ra", "raw", "rf64", "rm", "rmvb", "silk", "sln", "sln16",
+    "snd", "spx", "ts", "tta", "ul", "ulaw", "vob", "vox", "w64", "wav", "wave", "webm", "wma", "wmv", "wv",
 ];
 /// Folders inside folders; deeper ones are refused.
 const MAX_DEPTH: usize = 64;
@@ -40,10 +42,43 @@ pub struct Inputs {
     pub sources: Vec<Source>,
     /// Bytes of the regular files.
     pub total_bytes: u64,
-    /// Files in folders that were passed over for their extension.
-    pub skipped_count: usize,
+    /// What lay in folders and was not taken.
+    pub passed_over: PassedOver,
+    /// Folders of the command line in which there was nothing to take.
+    pub empty_folders: Vec<PathBuf>,
     /// Paths that lead nowhere: reported, and the rest goes on.
     pub failures: Vec<Error>,
+}
+
+/// Entries of folders that were not taken, by why. A hidden folder or a link to one counts once.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PassedOver {
+    /// Not audio by name, or no regular file.
+    pub other_count: usize,
+    /// Symbolic links.
+    pub link_count: usize,
+    /// Names that begin with a dot.
+    pub hidden_count: usize,
+}
+
+impl PassedOver {
+    /// All of them.
+    pub fn count(&self) -> usize {
+        self.other_count + self.link_count + self.hidden_count
+    }
+}
+
+impl fmt::Display for PassedOver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let links = format!("{} that --follow-symlinks would take", counted(self.link_count, "symbolic link"));
+        let kinds = [
+            (self.other_count, format!("{} not audio by name", self.other_count)),
+            (self.link_count, links),
+            (self.hidden_count, format!("{} hidden", self.hidden_count)),
+        ];
+        let kinds: Vec<String> = kinds.into_iter().filter(|(count, _)| *count > 0).map(|(_, words)| words).collect();
+        write!(f, "{} passed over ({})", self.count(), kinds.join(", "))
+    }
 }
 
 /// Whether folder walks go through symbolic links.
@@ -72,7 +107,7 @@ impl Inputs {
             return self.add_stdin();
         }
         match fs::metadata(path) {
-            Ok(found) if found.is_dir() => self.walk(path, symlinks, &mut Vec::new()),
+            Ok(found) if found.is_dir() => self.add_folder(path, symlinks),
             Ok(found) if found.is_file() => {
                 self.add_file(path, found.len());
                 Ok(())
@@ -84,6 +119,15 @@ impl Inputs {
             Err(error) if error.kind() == ErrorKind::NotFound => self.add_pattern(path, symlinks, error),
             Err(error) => Err(Error::io(path.display(), error)),
         }
+    }
+
+    fn add_folder(&mut self, path: &Path, symlinks: Symlinks) -> Result<()> {
+        let before = (self.sources.len(), self.failures.len());
+        self.walk(path, symlinks, &mut Vec::new())?;
+        if before == (self.sources.len(), self.failures.len()) {
+            self.empty_folders.push(path.to_owned());
+        }
+        Ok(())
     }
 
     fn add_stdin(&mut self) -> Result<()> {
@@ -142,12 +186,14 @@ impl Inputs {
 
     fn take_entry(&mut self, entry: &fs::DirEntry, symlinks: Symlinks, above: &mut Vec<PathBuf>) -> Result<()> {
         if entry.file_name().as_encoded_bytes().starts_with(b".") {
+            self.passed_over.hidden_count += 1;
             return Ok(());
         }
         let path = entry.path();
         let mut kind = entry.file_type().map_err(|e| Error::io(path.display(), e))?;
         if kind.is_symlink() {
             if symlinks == Symlinks::Skip {
+                self.passed_over.link_count += 1;
                 return Ok(());
             }
             kind = fs::metadata(&path).map_err(|e| Error::io(path.display(), e))?.file_type();
@@ -157,7 +203,7 @@ impl Inputs {
         }
         // Pipes and devices in a folder could block for ever.
         if !kind.is_file() || !has_audio_extension(&path) {
-            self.skipped_count += 1;
+            self.passed_over.other_count += 1;
             return Ok(());
         }
         let bytes = fs::metadata(&path).map_err(|e| Error::io(path.display(), e))?.len();
@@ -204,8 +250,28 @@ mod tests {
         let folder = tree();
         let inputs = Inputs::find(&[folder.path().to_owned()], Symlinks::Skip);
         assert_eq!(names(&inputs, folder.path()), ["a.MP3", "a1/z.ogg", "b.wav", "sub/c.flac"]);
-        assert_eq!((inputs.skipped_count, inputs.total_bytes), (2, 16));
+        assert_eq!(inputs.passed_over, PassedOver { other_count: 2, link_count: 0, hidden_count: 2 });
+        assert_eq!(inputs.passed_over.to_string(), "4 passed over (2 not audio by name, 2 hidden)");
+        assert_eq!((inputs.total_bytes, inputs.empty_folders.len()), (16, 0));
         assert!(inputs.failures.is_empty());
+    }
+
+    #[test]
+    fn whatever_the_decoders_name_is_taken() {
+        for extension in ["WV", "tta", "mpc", "dts", "ac3", "eac3", "dsf", "dff", "rm", "mulaw", "pcmu", "pcma", "silk"]
+        {
+            assert!(has_audio_extension(&Path::new("a").with_extension(extension)), "{extension}");
+        }
+        assert!(!has_audio_extension(Path::new("wav")) && !has_audio_extension(Path::new("a.txt")));
+    }
+
+    #[test]
+    fn folders_without_audio_are_named() {
+        let folder = tree();
+        let empty = folder.path().join("empty");
+        fs::create_dir(&empty).unwrap();
+        let inputs = Inputs::find(&[empty.clone(), folder.path().join("sub")], Symlinks::Skip);
+        assert_eq!((inputs.empty_folders, inputs.sources.len()), (vec![empty], 1));
     }
 
     #[test]
@@ -231,7 +297,8 @@ mod tests {
         std::os::unix::fs::symlink(folder.path(), folder.path().join("sub/up")).unwrap();
         std::os::unix::fs::symlink(folder.path().join("b.wav"), folder.path().join("link.wav")).unwrap();
         let paths = [folder.path().to_owned()];
-        assert_eq!(Inputs::find(&paths, Symlinks::Skip).sources.len(), 4);
+        let skipped = Inputs::find(&paths, Symlinks::Skip);
+        assert_eq!((skipped.sources.len(), skipped.passed_over.link_count), (4, 2));
         let followed = Inputs::find(&paths, Symlinks::Follow);
         assert_eq!(names(&followed, folder.path()), ["a.MP3", "a1/z.ogg", "b.wav", "link.wav", "sub/c.flac"]);
     }

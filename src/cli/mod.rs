@@ -85,6 +85,11 @@ fn note(line: impl fmt::Display) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
+/// `1 spoof`, `2 spoofs`.
+fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
 /// Names an error on standard error.
 pub fn report_error(error: &Error) {
     let text = error.to_string();

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::print;
+use super::{print, render::printable};
 use crate::{
     error::{Exit, Result},
     model::ModelBundle,
@@ -41,7 +41,7 @@ pub fn run(args: &Args) -> Result<Exit> {
         Action::Info { dir } => describe(&load_model(dir.as_deref())?),
         Action::Verify { dir } => {
             let bundle = load_model(dir.as_deref())?;
-            format!("{}: verified, sha256 {}\n", bundle.manifest().id, bundle.sha256())
+            format!("{}: verified, sha256 {}\n", printable(&bundle.manifest().id), bundle.sha256())
         }
     };
     print(text.as_bytes())
@@ -63,9 +63,9 @@ fn describe(bundle: &ModelBundle) -> String {
         ("bona fide above", format!("LLR {:+.2}", thresholds.bona_fide_above)),
         ("least speech", format!("{} s", thresholds.min_speech_secs)),
     ];
-    let mut text: String = rows.iter().map(|(name, value)| format!("{name:<16} {value}\n")).collect();
+    let mut text: String = rows.iter().map(|(name, value)| format!("{name:<16} {}\n", printable(value))).collect();
     for (name, sha256) in &manifest.files {
-        text += &format!("{:<16} {name} {sha256}\n", "file");
+        text += &format!("{:<16} {} {sha256}\n", "file", printable(name));
     }
     text
 }

@@ -16,7 +16,7 @@ use super::{
     interrupt::Interrupt,
     note,
     progress::Progress,
-    render::{Colour, Csv, Detail, Jsonl, Renderer, Text},
+    render::{Colour, Csv, Detail, Jsonl, Renderer, Text, printable},
     report_error,
     tally::Tally,
 };
@@ -70,10 +70,13 @@ pub fn run(args: &Args) -> Result<Exit> {
     let symlinks = if args.follow_symlinks { Symlinks::Follow } else { Symlinks::Skip };
     let inputs = Inputs::find(&args.paths, symlinks);
     inputs.failures.iter().for_each(report_error);
+    for folder in &inputs.empty_folders {
+        note(format_args!("clonewatch: no audio found in {}", printable(&folder.display().to_string())));
+    }
     let interrupt = Interrupt::listen()?;
     let mut tally = Tally::new(Instant::now());
     tally.failed_count = inputs.failures.len();
-    tally.skipped_count = inputs.skipped_count;
+    tally.passed_over = inputs.passed_over;
 
     let batch = Batch { args, engine: &engine, inputs: &inputs, interrupt: &interrupt };
     match batch.scan_all(&mut tally) {
@@ -81,8 +84,11 @@ pub fn run(args: &Args) -> Result<Exit> {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(Exit::Operational),
         other => other.map_err(|e| Error::io("standard output", e))?,
     }
-    if tally.is_batch() && (args.format == Format::Text || io::stderr().is_terminal()) {
+    let is_summed_up = tally.is_batch() && (args.format == Format::Text || io::stderr().is_terminal());
+    if is_summed_up && !tally.is_empty() {
         note(&tally);
+    } else if tally.passed_over.count() > 0 {
+        note(format_args!("clonewatch: {}", tally.passed_over));
     }
     if interrupt.is_raised() { Err(Error::Interrupted) } else { Ok(tally.exit()) }
 }

@@ -2,6 +2,7 @@
 
 use std::{fmt, time::Instant};
 
+use super::{counted, inputs::PassedOver};
 use crate::{
     error::{Error, Exit},
     policy::Decision,
@@ -18,8 +19,8 @@ pub struct Tally {
     audio_secs: f64,
     /// Inputs that could not be read.
     pub failed_count: usize,
-    /// Files in folders that were passed over.
-    pub skipped_count: usize,
+    /// What lay in folders and was not taken.
+    pub passed_over: PassedOver,
 }
 
 impl Tally {
@@ -32,7 +33,7 @@ impl Tally {
             inconclusive_count: 0,
             audio_secs: 0.0,
             failed_count: 0,
-            skipped_count: 0,
+            passed_over: PassedOver::default(),
         }
     }
 
@@ -54,9 +55,14 @@ impl Tally {
         self.spoof_count + self.bona_fide_count + self.inconclusive_count
     }
 
+    /// Whether there was nothing to judge, and nothing failed.
+    pub fn is_empty(&self) -> bool {
+        self.judged_count() + self.failed_count == 0
+    }
+
     /// Whether there is anything that a single line of output does not say.
     pub fn is_batch(&self) -> bool {
-        self.judged_count() + self.failed_count != 1 || self.skipped_count > 0
+        self.judged_count() + self.failed_count != 1 || self.passed_over.count() > 0
     }
 
     /// The worst that happened. Nothing judged at all is an operational error: it must not look like "all genuine".
@@ -77,14 +83,14 @@ impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let elapsed_secs = self.started.elapsed().as_secs_f64().max(1e-3);
         let count = self.judged_count();
-        write!(f, "{count} {}: ", if count == 1 { "file" } else { "files" })?;
+        write!(f, "{}: ", counted(count, "file"))?;
         write!(f, "{} likely cloned, {} likely genuine, ", self.spoof_count, self.bona_fide_count)?;
         write!(f, "{} inconclusive", self.inconclusive_count)?;
         if self.failed_count > 0 {
             write!(f, ", {} could not be read", self.failed_count)?;
         }
-        if self.skipped_count > 0 {
-            write!(f, ", {} passed over (not audio by name)", self.skipped_count)?;
+        if self.passed_over.count() > 0 {
+            write!(f, ", {}", self.passed_over)?;
         }
         let (hours, speed) = (self.audio_secs / 3600.0, self.audio_secs / elapsed_secs);
         write!(f, "; {hours:.2} h of audio in {elapsed_secs:.1} s ({speed:.0} × real time)")

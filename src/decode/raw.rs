@@ -3,7 +3,7 @@
 //! WAV and AU headers end here as well as headerless telephone audio, so a length field that lies costs nothing: data
 //! ends where the file ends.
 
-use std::str::FromStr;
+use std::{ops::RangeInclusive, str::FromStr};
 
 use super::{
     DecodeError, PlanarBlock, StreamInfo,
@@ -12,9 +12,13 @@ use super::{
     pcm::SampleCoding,
     source::Guard,
 };
+use crate::audio::SOURCE_RATES_HZ;
 
 /// Samples per channel that one block holds at most.
 const BLOCK_SAMPLES: usize = 8_192;
+
+/// Interleaved channels that a [`RawSpec`] may name.
+const SPEC_CHANNELS: RangeInclusive<u16> = 1..=8;
 
 /// Codecs of headerless files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +78,21 @@ impl RawSpec {
         };
         Some(Self::new(codec))
     }
+
+    fn check(&self) -> Result<(), String> {
+        let Self { codec, sample_rate_hz, channels } = *self;
+        let (lowest, highest) = SOURCE_RATES_HZ.into_inner();
+        if !SOURCE_RATES_HZ.contains(&sample_rate_hz) {
+            return Err(format!("rate: {sample_rate_hz} – must be {lowest}-{highest} Hz"));
+        }
+        if codec.is_mono() && channels != 1 {
+            return Err(format!("channels: {channels} – must be 1 for g722 and gsm"));
+        }
+        if !SPEC_CHANNELS.contains(&channels) {
+            return Err(format!("channels: {channels} – must be {}-{}", SPEC_CHANNELS.start(), SPEC_CHANNELS.end()));
+        }
+        Ok(())
+    }
 }
 
 impl FromStr for RawSpec {
@@ -94,9 +113,7 @@ impl FromStr for RawSpec {
         if parts.next().is_some() {
             return Err(format!("{text:?} has too many parts: {expected}"));
         }
-        if spec.channels == 0 || (spec.codec.is_mono() && spec.channels != 1) {
-            return Err(format!("{name} with {} channels: must be 1", spec.channels));
-        }
+        spec.check()?;
         Ok(spec)
     }
 }
@@ -283,11 +300,20 @@ mod tests {
             ("ulaw:fast", None),
             ("ulaw:8000:0", None),
             ("gsm:8000:2", None),
+            ("ulaw:0", None),
+            ("ulaw:3999", None),
+            ("ulaw:192001", None),
+            ("ulaw:8000:9", None),
+            ("s16le:192000:8", Some(spec(RawCodec::S16le, 192_000, 8))),
             ("ulaw:8000:1:1", None),
         ];
         for (text, expected) in cases {
             assert_eq!(text.parse::<RawSpec>().ok(), expected, "{text:?}");
         }
+        let message = |text: &str| text.parse::<RawSpec>().unwrap_err();
+        assert_eq!(message("ulaw:8000:0"), "channels: 0 – must be 1-8");
+        assert_eq!(message("gsm:8000:0"), "channels: 0 – must be 1 for g722 and gsm");
+        assert_eq!(message("ulaw:0"), "rate: 0 – must be 4000-192000 Hz");
     }
 
     #[test]

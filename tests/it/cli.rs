@@ -1,5 +1,8 @@
 //! The program as its users meet it: a process with arguments, pipes, signals and an exit code.
 
+mod lists;
+mod walks;
+
 use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
@@ -118,12 +121,14 @@ fn jsonl_has_the_contracts_keys_in_order() {
             "speech_secs",
             "bandwidth_hz",
             "snr_db",
+            "clipping_ratio",
             "segments",
             "start_secs",
             "end_secs",
             "llr",
             "judged",
             "why_not",
+            "insert",
             "model",
             "id",
             "sha256",
@@ -198,7 +203,10 @@ fn folders_keep_their_order_whatever_the_threads() {
     assert_eq!(paths.len(), 40);
     assert!(paths.is_sorted());
     let summary = text(&run(&["scan", &folder.arg("")]).stderr);
-    assert!(summary.contains("40 files: 0 likely cloned") && summary.contains("1 passed over"), "{summary}");
+    assert!(
+        summary.contains("40 files: 0 likely cloned") && summary.contains("1 passed over (1 not audio by name)"),
+        "{summary}"
+    );
 }
 
 #[test]
@@ -235,7 +243,6 @@ fn headerless_audio_is_read_as_told() {
 #[test]
 fn unusable_arguments_exit_with_2() {
     let folder = Folder::new();
-    fs::write(folder.path("policy.toml"), "id = 'x'\nspoof_bellow = 1.0").expect("a writable folder");
     silence(&folder.path("quiet.wav"), 1.0);
     for (args, word) in [
         (vec!["scan"], "PATH"),
@@ -243,6 +250,10 @@ fn unusable_arguments_exit_with_2() {
         (vec!["scan", "--format", "xml", "x"], "xml"),
         (vec!["scan", "--threads", "0", "x"], "--threads"),
         (vec!["scan", "--raw", "mp3", "x"], "--raw"),
+        (vec!["scan", "--raw", "ulaw:0", "x"], "4000-192000"),
+        (vec!["scan", "--raw", "ulaw:8000:0", "x"], "channels: 0 – must be 1-8"),
+        (vec!["scan", "--raw", "ulaw:8000:9", "x"], "channels: 9 – must be 1-8"),
+        (vec!["features", "--threads", "0", "--out", "x", "x"], "--threads"),
         (vec!["scan", "--model", "/nonexistent", "x"], "/nonexistent"),
         (vec!["eval", "--where", "split", "x"], "COLUMN=VALUE"),
         (vec!["frobnicate"], "frobnicate"),
@@ -253,10 +264,16 @@ fn unusable_arguments_exit_with_2() {
         assert!(text(&output.stderr).contains(word), "{args:?}: {}", text(&output.stderr));
         assert!(output.stdout.is_empty(), "{args:?}");
     }
-    let output = run(&["scan", "--policy", &folder.arg("policy.toml"), &folder.arg("quiet.wav")]);
-    assert_eq!(code(&output), 2);
-    let errors = text(&output.stderr);
-    assert!(errors.contains("policy.toml") && errors.contains("spoof_bellow"), "{errors}");
+    for (policy, word) in [
+        ("id = 'x'\nspoof_bellow = 1.0", "policy.toml: line 2, column 1: spoof_bellow = 1.0 – unknown field"),
+        ("id = 'x'\nspoof_below = 'low'", "policy.toml: line 2, column 15: spoof_below = 'low' – invalid type"),
+        ("id = 'x'\nmin_speech_secs = 0", "policy.toml: min_speech_secs: 0 – must be"),
+    ] {
+        fs::write(folder.path("policy.toml"), policy).expect("a writable folder");
+        let output = run(&["scan", "--policy", &folder.arg("policy.toml"), &folder.arg("quiet.wav")]);
+        let errors = text(&output.stderr);
+        assert!(code(&output) == 2 && errors.contains(word) && errors.lines().count() == 1, "{errors}");
+    }
     let nothing = Folder::new();
     assert_eq!(code(&run(&["scan", &nothing.arg("")])), 2, "nothing judged is not 'all genuine'");
 }
@@ -286,34 +303,6 @@ fn the_builtin_model_is_sound() {
     assert_eq!(code(&output), 0, "{}", text(&output.stderr));
     assert!(text(&run(&["model", "info"]).stdout).contains("sha256"));
     assert_eq!(code(&run(&["model", "verify", "/nonexistent"])), 2);
-}
-
-#[test]
-fn eval_scores_saves_and_recomputes() {
-    let folder = Folder::with_batch(8);
-    let mut protocol = String::from("path,label,family,source\n");
-    for index in 0..8 {
-        let (label, family) = if index % 2 == 0 { ("bonafide", "human") } else { ("spoof", "tts") };
-        protocol += &format!("{index:03}.wav,{label},{family},s{}\n", index / 2);
-    }
-    fs::write(folder.path("protocol.csv"), &protocol).expect("a writable folder");
-    let (list, scores, det) = (folder.arg("protocol.csv"), folder.arg("scores.csv"), folder.arg("det.svg"));
-    let output = run(&["eval", &list, "--format", "json", "--scores", &scores, "--det", &det]);
-    assert_eq!(code(&output), 0, "{}", text(&output.stderr));
-    let report: Value = serde_json::from_slice(&output.stdout).expect("a JSON object");
-    let all = &report["rows"][0];
-    assert_eq!((&all["bona_fide"], &all["spoof"], &all["unscored"]), (&4.into(), &4.into(), &8.into()));
-    assert_eq!(all["measures"]["spoof_inconclusive"]["value"], 1.0);
-    assert_eq!(all["measures"]["eer"], Value::Null, "silence has no LLR");
-    assert!(fs::read_to_string(&det).expect("written").starts_with("<svg"));
-    let again = run(&["eval", "--from-scores", &scores, "--format", "json"]);
-    let recomputed: Value = serde_json::from_slice(&again.stdout).expect("a JSON object");
-    assert_eq!(recomputed["rows"], report["rows"]);
-    let joined = run(&["eval", &list, "--join", "2", "--by", "family", "--where", "source!=s3"]);
-    assert_eq!(code(&joined), 2, "no source has two recordings of one label: {}", text(&joined.stderr));
-    fs::write(folder.path("bad.csv"), "path,label\nx.wav,fake\n").expect("a writable folder");
-    let output = run(&["eval", &folder.arg("bad.csv")]);
-    assert!(code(&output) == 2 && text(&output.stderr).contains("line 2: label \"fake\""), "{}", text(&output.stderr));
 }
 
 /// Waits with patience, so that a hang fails the test and does not block it.

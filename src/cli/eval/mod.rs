@@ -3,6 +3,7 @@
 //! Flow: protocol CSV → filters → scored recordings (or a file of saved scores) → [`Report`] → text or JSON, DET, scores.
 
 pub mod json;
+pub mod output;
 pub mod protocol;
 pub mod report;
 pub mod score;
@@ -10,7 +11,6 @@ pub mod scores;
 pub mod text;
 
 use std::{
-    fs,
     io::{self, IsTerminal},
     path::{Path, PathBuf},
     sync::atomic::AtomicBool,
@@ -21,11 +21,13 @@ use super::{
     interrupt::Interrupt,
     print,
     render::Provenance,
+    report_error,
 };
 use crate::{
     error::{Error, Exit, Result},
     metrics::{Curve, det_svg},
 };
+use output::OutputFile;
 use protocol::{Families, Filter, Protocol};
 use report::Report;
 use scores::ScoredRow;
@@ -91,30 +93,47 @@ pub struct Setting {
     pub failed_count: usize,
 }
 
-/// Scores (or reads scores), measures and writes.
+/// Files that the evaluation goes to, besides standard output.
+struct Outputs {
+    scores: Option<OutputFile>,
+    det: Option<OutputFile>,
+}
+
+impl Outputs {
+    fn open(args: &Args) -> Result<Self> {
+        let open = |path: &Option<PathBuf>| path.as_deref().map(OutputFile::open).transpose();
+        Ok(Self { scores: open(&args.scores)?, det: open(&args.det)? })
+    }
+}
+
+/// Scores (or reads scores), measures and writes. Columns and output files are tried before anything is scored.
 ///
 /// # Errors
 /// Unusable protocol, model or policy; output that cannot be written; interruption.
 pub fn run(args: &Args) -> Result<Exit> {
-    let (rows, columns, setting) = match &args.from_scores {
+    let (scored, outputs) = match &args.from_scores {
         Some(path) => read_scores(args, path)?,
         None => score_protocol(args)?,
     };
-    if let Some(path) = &args.scores {
-        let csv = scores::to_csv(&columns, &rows);
-        fs::write(path, csv).map_err(|e| Error::io(path.display(), e))?;
-    }
-    let by = report::breakdown_columns(&columns, &rows, &args.by)?;
+    let (rows, columns, setting) = scored;
+    let mut exits = vec![if setting.failed_count > 0 { Exit::Operational } else { Exit::BonaFide }];
+    // A file that takes no more bytes must not cost the tables, so what fails from here on is reported.
+    let mut save = |file: Option<OutputFile>, bytes: &dyn Fn() -> Vec<u8>| {
+        if let Some(Err(error)) = file.map(|file| file.write(&bytes())) {
+            report_error(&error);
+            exits.push(Exit::Operational);
+        }
+    };
+    save(outputs.scores, &|| scores::to_csv(&columns, &rows));
+    let by = report::breakdown_columns(&columns, &rows, &args.by);
     let report = Report::new(&columns, &rows, &by, args.engine.thread_count());
-    if let Some(path) = &args.det {
-        draw_det(path, &setting, &report, &args.by)?;
-    }
+    save(outputs.det, &|| draw_det(&setting, &report, &args.by).into_bytes());
     let text = match args.format {
         Format::Text => text::tables(&setting, &report),
         Format::Json => json::object(&setting, &report),
     };
-    let exit = print(text.as_bytes())?;
-    Ok(if setting.failed_count > 0 { Exit::Operational } else { exit })
+    exits.push(print(text.as_bytes())?);
+    Ok(exits.into_iter().max().unwrap_or(Exit::Operational))
 }
 
 type Scored = (Vec<ScoredRow>, Vec<String>, Setting);
@@ -130,21 +149,23 @@ fn setting(args: &Args, protocol: &Path, provenance: Option<Provenance>, failed_
     }
 }
 
-fn read_scores(args: &Args, path: &Path) -> Result<Scored> {
+fn read_scores(args: &Args, path: &Path) -> Result<(Scored, Outputs)> {
     let mut protocol = Protocol::read(path)?;
     let outcomes = scores::take_outcomes(&mut protocol, path)?;
     let kept = protocol.select(&args.filters, &args.families)?;
     let (columns, rows) = (protocol.columns, protocol.rows);
+    report::check_breakdown(&columns, &args.by)?;
+    let outputs = Outputs::open(args)?;
     let rows: Vec<ScoredRow> = rows
         .into_iter()
         .zip(outcomes)
         .zip(kept)
         .filter_map(|((row, outcome), keep)| keep.then_some(ScoredRow { row, outcome }))
         .collect();
-    Ok((rows, columns, setting(args, path, None, 0)))
+    Ok(((rows, columns, setting(args, path, None, 0)), outputs))
 }
 
-fn score_protocol(args: &Args) -> Result<Scored> {
+fn score_protocol(args: &Args) -> Result<(Scored, Outputs)> {
     let path = args.protocol.as_deref().ok_or_else(|| Error::Usage("a protocol or --from-scores is needed".into()))?;
     let mut protocol = Protocol::read(path)?;
     protocol.drop_columns(&scores::COLUMNS);
@@ -154,18 +175,20 @@ fn score_protocol(args: &Args) -> Result<Scored> {
     if protocol.rows.is_empty() {
         return Err(Error::Usage(format!("{}: no row is left after the filters", path.display())));
     }
+    report::check_breakdown(&protocol.columns, &args.by)?;
     let engine = args.engine.load()?;
     let recordings = score::recordings(&protocol, args.join)?;
+    let outputs = Outputs::open(args)?;
     let interrupt = Interrupt::listen()?;
     let (rows, failed_count) = score::score_all(&engine, recordings, args.engine.thread_count(), &interrupt);
     if interrupt.is_raised() {
         return Err(Error::Interrupted);
     }
-    Ok((rows, protocol.columns, setting(args, path, Some(provenance(&engine)), failed_count)))
+    Ok(((rows, protocol.columns, setting(args, path, Some(provenance(&engine)), failed_count)), outputs))
 }
 
 /// Headline rows, and those of columns that were asked for, as far as colours reach.
-fn draw_det(path: &Path, setting: &Setting, report: &Report, asked: &[String]) -> Result<()> {
+fn draw_det(setting: &Setting, report: &Report, asked: &[String]) -> String {
     const MOST_CURVES: usize = 6;
     let curves: Vec<Curve> = report
         .rows
@@ -174,8 +197,7 @@ fn draw_det(path: &Path, setting: &Setting, report: &Report, asked: &[String]) -
         .filter_map(|row| row.steps.as_ref().map(|steps| Curve::new(row.title(), steps)))
         .take(MOST_CURVES)
         .collect();
-    let svg = det_svg(&format!("Detection error trade-off, {}", setting.protocol), &curves);
-    fs::write(path, svg).map_err(|e| Error::io(path.display(), e))
+    det_svg(&format!("Detection error trade-off, {}", setting.protocol), &curves)
 }
 
 /// Never raised: for work that Ctrl-C may simply end.

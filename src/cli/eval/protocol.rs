@@ -50,6 +50,9 @@ impl Protocol {
         let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
         let header = reader.headers().map_err(|e| e.to_string())?;
         let columns: Vec<String> = header.iter().map(str::to_owned).collect();
+        if let Some(twice) = columns.iter().enumerate().find(|(at, name)| columns[..*at].contains(name)) {
+            return Err(format!("column {:?} stands twice in the header – every name must be its own", twice.1));
+        }
         let at = |name: &str| {
             let found = columns.iter().position(|column| column == name);
             found.ok_or_else(|| format!("no column {name} – the header must have path and label"))
@@ -61,6 +64,9 @@ impl Protocol {
             let line = record.position().map_or(0, csv::Position::line);
             let fields: Vec<String> = record.iter().map(str::to_owned).collect();
             let class = class_of(&fields[label_at]).map_err(|message| format!("line {line}: {message}"))?;
+            if fields[path_at].is_empty() {
+                return Err(format!("line {line}: path is empty – expected a file name"));
+            }
             rows.push(Row { path: folder.join(&fields[path_at]), class, fields });
         }
         Ok(Self { columns, rows })
@@ -229,6 +235,9 @@ mod tests {
             ("path,lable\n", "label"),
             ("path,label\na.wav,genuine\n", "line 2: label \"genuine\""),
             ("path,label\na.wav\n", "line: 2"),
+            ("path,label,path\na.wav,spoof,b.wav\n", "column \"path\" stands twice"),
+            ("path,label,split,split\n", "column \"split\" stands twice"),
+            ("path,label\na.wav,spoof\n ,spoof\n", "line 3: path is empty"),
         ] {
             let message = Protocol::parse(text, Path::new("")).unwrap_err();
             assert!(message.contains(word), "{text}: {message}");

@@ -14,6 +14,8 @@ use crate::{
 
 /// Breakdown by the bandwidth that the speech gate measured, for calibration per kind of line.
 pub const BAND_COLUMN: &str = "measured_band";
+/// Asks for no breakdown at all.
+const NO_COLUMN: &str = "none";
 /// Upper ends of the bands, in Hz: telephone speech ends at 3.4-4 kHz, wideband telephony at 7 kHz (ITU-T G.712, G.722).
 const BAND_ENDS_HZ: [(u32, &str); 2] = [(4000, "up_to_4khz"), (7000, "4_to_7khz")];
 /// Trials of one value of this column err together, so intervals draw them together.
@@ -64,19 +66,25 @@ struct RowPlan {
     members: Vec<usize>,
 }
 
-/// Columns to break down by: those asked for, or all that make a readable table.
+/// Checks what `--by` asked for, which needs no scores yet.
 ///
 /// # Errors
 /// A column that is not there.
-pub fn breakdown_columns(columns: &[String], rows: &[ScoredRow], asked: &[String]) -> Result<Vec<String>> {
-    if asked.iter().any(|name| name == "none") {
-        return Ok(Vec::new());
+pub fn check_breakdown(columns: &[String], asked: &[String]) -> Result<()> {
+    let is_there = |name: &String| name == NO_COLUMN || name == BAND_COLUMN || columns.contains(name);
+    match asked.iter().find(|name| !is_there(name)) {
+        Some(name) => Err(Error::Usage(format!("--by {name}: no such column – there are {}", columns.join(", ")))),
+        None => Ok(()),
     }
-    if let Some(name) = asked.iter().find(|name| *name != BAND_COLUMN && !columns.contains(name)) {
-        return Err(Error::Usage(format!("--by {name}: no such column – there are {}", columns.join(", "))));
+}
+
+/// Columns to break down by: those asked for, which [`check_breakdown`] has passed, or all that make a readable table.
+pub fn breakdown_columns(columns: &[String], rows: &[ScoredRow], asked: &[String]) -> Vec<String> {
+    if asked.iter().any(|name| name == NO_COLUMN) {
+        return Vec::new();
     }
     if !asked.is_empty() {
-        return Ok(asked.to_vec());
+        return asked.to_vec();
     }
     let candidates = columns.iter().filter(|name| !NOT_BY_DEFAULT.contains(&name.as_str())).cloned();
     let readable = |name: &String| {
@@ -84,7 +92,7 @@ pub fn breakdown_columns(columns: &[String], rows: &[ScoredRow], asked: &[String
         // Two recordings a value on average: otherwise it is an identity, not a kind.
         (2..=MOST_VALUES).contains(&values.len()) && 2 * values.len() <= rows.len()
     };
-    Ok(candidates.chain([BAND_COLUMN.to_owned()]).filter(readable).collect())
+    candidates.chain([BAND_COLUMN.to_owned()]).filter(readable).collect()
 }
 
 fn value_of<'a>(columns: &[String], scored: &'a ScoredRow, name: &str) -> &'a str {
@@ -249,10 +257,11 @@ pub(super) mod tests {
     #[test]
     fn default_columns_are_kinds_not_identities() {
         let (columns, rows) = (columns(), rows(&TABLE));
-        assert_eq!(breakdown_columns(&columns, &rows, &[]).unwrap(), ["family", "source", BAND_COLUMN]);
-        assert!(breakdown_columns(&columns, &rows, &["none".into()]).unwrap().is_empty());
-        let error = breakdown_columns(&columns, &rows, &["codec".into()]).unwrap_err();
+        assert_eq!(breakdown_columns(&columns, &rows, &[]), ["family", "source", BAND_COLUMN]);
+        assert!(breakdown_columns(&columns, &rows, &["none".into()]).is_empty());
+        let error = check_breakdown(&columns, &["family".into(), "codec".into()]).unwrap_err();
         assert!(error.to_string().contains("--by codec"));
-        assert!(breakdown_columns(&columns, &rows[..3], &[]).unwrap().is_empty());
+        assert!(check_breakdown(&columns, &["none".into(), BAND_COLUMN.into()]).is_ok());
+        assert!(breakdown_columns(&columns, &rows[..3], &[]).is_empty());
     }
 }

@@ -8,7 +8,7 @@ use super::{
     scores::{Outcome, ScoredRow},
 };
 use crate::{
-    cli::{interrupt::Interrupt, note, progress::Progress, render::reason_key, report_error},
+    cli::{counted, interrupt::Interrupt, note, progress::Progress, render::reason_key, report_error},
     decode::first_channel_16k,
     error::{Error, Result},
     policy::Verdict,
@@ -55,8 +55,9 @@ pub fn recordings(protocol: &Protocol, join: Option<u16>) -> Result<Vec<Recordin
     let joined: Vec<Recording> = groups.map(joined).collect();
     let left_out = protocol.rows.len() - joined.len() * join;
     note(format_args!(
-        "clonewatch: {} recordings of {join} joined files; {left_out} files make no full one",
-        joined.len()
+        "clonewatch: {} of {join} joined files; {} left over",
+        counted(joined.len(), "recording"),
+        counted(left_out, "file")
     ));
     if joined.is_empty() {
         return Err(Error::Usage(format!("--join {join}: no speaker and system has that many files")));

@@ -7,7 +7,10 @@ use super::{
     report::{Report, ReportRow},
 };
 use crate::{
-    cli::render::{printable, rounded},
+    cli::{
+        counted,
+        render::{printable, rounded},
+    },
     metrics::{Estimate, Measure, Summary, Unit},
 };
 
@@ -52,7 +55,7 @@ fn head(setting: &Setting, report: &Report) -> String {
         line(&mut text, format_args!("\n          where {}", printable(filter)));
     }
     text.push('\n');
-    line(&mut text, format_args!("families  {}\n", setting.families));
+    line(&mut text, format_args!("families  {}\n", printable(&setting.families)));
     if let Some(join) = setting.join {
         line(&mut text, format_args!("joined    {join} recordings each\n"));
     }
@@ -60,7 +63,11 @@ fn head(setting: &Setting, report: &Report) -> String {
         let hash = provenance.model_sha256.get(..12).unwrap_or("");
         line(
             &mut text,
-            format_args!("model     {} (sha256 {hash}…), policy {}\n", provenance.model_id, provenance.policy_id),
+            format_args!(
+                "model     {} (sha256 {hash}…), policy {}\n",
+                printable(&provenance.model_id),
+                printable(&provenance.policy_id)
+            ),
         );
     }
     let unit = unit_of(report);
@@ -79,8 +86,11 @@ fn unit_of(report: &Report) -> &'static str {
 fn headline(row: &ReportRow, unit: &str) -> String {
     let summary = &row.summary;
     let mut text = format!(
-        "\n{}: {} genuine, {} spoofs, {} {unit}s",
-        row.value, summary.bona_fide_count, summary.spoof_count, summary.cluster_count
+        "\n{}: {} genuine, {}, {}",
+        row.value,
+        summary.bona_fide_count,
+        counted(summary.spoof_count, "spoof"),
+        counted(summary.cluster_count, unit)
     );
     if summary.unscored_count > 0 {
         line(&mut text, format_args!(", {} not scored", summary.unscored_count));
@@ -201,5 +211,8 @@ mod tests {
         ] {
             assert!(text.contains(expected), "{expected:?} is not in\n{text}");
         }
+        let one_each = samples::rows(&samples::TABLE[1..3]);
+        let text = tables(&setting, &Report::new(&samples::columns(), &one_each, &[], 1));
+        assert!(text.contains("all: 1 genuine, 1 spoof, 2 sources\n"), "{text}");
     }
 }

@@ -1,6 +1,9 @@
 //! One row per channel, for spreadsheets. An input without channels still has its row.
 
-use super::{Provenance, Renderer, SECS_DECIMALS, SNR_DECIMALS, decision_key, reason_key, rounded, rounded_llr};
+use super::{
+    CLIPPING_DECIMALS, Provenance, Renderer, SECS_DECIMALS, SNR_DECIMALS, decision_key, insert_of, printable,
+    reason_key, rounded, rounded_llr,
+};
 use crate::{
     policy::{Decision, Reason},
     scan::{ChannelResult, ScanResult},
@@ -12,7 +15,7 @@ pub struct Csv(
     pub Provenance,
 );
 
-const HEADER: [&str; 18] = [
+const HEADER: [&str; 22] = [
     "path",
     "sha256",
     "container",
@@ -27,6 +30,10 @@ const HEADER: [&str; 18] = [
     "speech_secs",
     "bandwidth_hz",
     "snr_db",
+    "clipping_ratio",
+    "insert_start_secs",
+    "insert_end_secs",
+    "insert_llr",
     "model_id",
     "model_sha256",
     "policy_id",
@@ -60,12 +67,13 @@ impl Csv {
         let input = &result.input;
         let verdict = channel.map(|channel| &channel.verdict);
         let quality = verdict.map(|verdict| &verdict.evidence.quality);
+        let insert = verdict.and_then(insert_of);
         let (decision, reason) = spoken(result, channel);
         [
-            input.path.clone(),
+            printable(&input.path),
             input.sha256.clone(),
-            shown(input.container.as_ref()),
-            shown(input.codec.as_ref()),
+            shown(input.container.as_deref().map(printable)),
+            shown(input.codec.as_deref().map(printable)),
             shown(input.sample_rate_hz),
             shown(input.channels),
             number(input.duration_secs, SECS_DECIMALS),
@@ -76,9 +84,13 @@ impl Csv {
             number(quality.map(|quality| quality.speech_secs), SECS_DECIMALS),
             shown(quality.and_then(|quality| quality.bandwidth_hz)),
             number(quality.and_then(|quality| quality.snr_db).map(f64::from), SNR_DECIMALS),
-            self.0.model_id.clone(),
+            number(quality.map(|quality| f64::from(quality.clipping_ratio)), CLIPPING_DECIMALS),
+            number(insert.map(|insert| insert.start_secs), SECS_DECIMALS),
+            number(insert.map(|insert| insert.end_secs), SECS_DECIMALS),
+            shown(insert.and_then(|insert| rounded_llr(Some(insert.llr)))),
+            printable(&self.0.model_id),
             self.0.model_sha256.clone(),
-            self.0.policy_id.clone(),
+            printable(&self.0.policy_id),
             self.0.version.to_owned(),
         ]
     }
@@ -112,12 +124,21 @@ mod tests {
         assert_eq!(csv.header().matches(',').count() + 1, HEADER.len());
         assert_eq!(
             csv.result(&samples::stereo()),
-            "caller.mp3,cd34,mp3,mp3,44100,2,61.2,0,spoof,,-4.31,31.5,7600,24.1,m-1,ab12,default,0.0.0\n\
-             caller.mp3,cd34,mp3,mp3,44100,2,61.2,1,inconclusive,no_speech,,0,,,m-1,ab12,default,0.0.0\n"
+            "caller.mp3,cd34,mp3,mp3,44100,2,61.2,0,spoof,,-4.31,31.5,7600,24.1,0,,,,m-1,ab12,default,0.0.0\n\
+             caller.mp3,cd34,mp3,mp3,44100,2,61.2,1,inconclusive,no_speech,,0,,,0,,,,m-1,ab12,default,0.0.0\n"
         );
         assert_eq!(
             csv.result(&samples::undecodable()),
-            "\"x,y.amr\",cd34,,amr,,,,,inconclusive,undecodable,,,,,m-1,ab12,default,0.0.0\n"
+            "\"x,y.amr\",cd34,,amr,,,,,inconclusive,undecodable,,,,,,,,,m-1,ab12,default,0.0.0\n"
         );
+        assert!(csv.result(&samples::insert()).contains(",24.1,0,2,16.5,-4.31,m-1,"));
+    }
+
+    #[test]
+    fn names_cannot_drive_a_terminal_that_shows_the_file() {
+        let mut result = samples::spoof();
+        result.input.path = "a\u{1b}[2J\nb.wav".into();
+        let row = Csv(samples::provenance()).result(&result);
+        assert!(row.starts_with("a\\u{1b}[2J\\nb.wav,cd34,"), "{row}");
     }
 }

@@ -3,10 +3,11 @@
 use serde::Serialize;
 
 use super::{
-    LLR_DECIMALS, Provenance, Renderer, SECS_DECIMALS, SNR_DECIMALS, decision_key, reason_key, rounded, rounded_llr,
-    why_not_key,
+    CLIPPING_DECIMALS, LLR_DECIMALS, Provenance, Renderer, SECS_DECIMALS, SNR_DECIMALS, decision_key, insert_of,
+    reason_key, rounded, rounded_llr, why_not_key,
 };
 use crate::{
+    policy::Stretch,
     scan::{ChannelResult, InputInfo, ScanResult},
     screen::Segment,
 };
@@ -50,11 +51,21 @@ struct Channel {
     speech_secs: f64,
     bandwidth_hz: Option<u32>,
     snr_db: Option<f64>,
-    segments: Vec<Stretch>,
+    clipping_ratio: f64,
+    segments: Vec<Part>,
+    insert: Option<Insert>,
+}
+
+/// A cloned insert: the stretch that decided, where the channel as a whole would not have.
+#[derive(Serialize)]
+struct Insert {
+    start_secs: f64,
+    end_secs: f64,
+    llr: f64,
 }
 
 #[derive(Serialize)]
-struct Stretch {
+struct Part {
     start_secs: f64,
     end_secs: f64,
     llr: Option<f64>,
@@ -122,12 +133,24 @@ impl Channel {
             speech_secs: rounded(evidence.quality.speech_secs, SECS_DECIMALS),
             bandwidth_hz: evidence.quality.bandwidth_hz,
             snr_db: evidence.quality.snr_db.map(|snr_db| rounded(f64::from(snr_db), SNR_DECIMALS)),
-            segments: evidence.segments.iter().map(Stretch::of).collect(),
+            clipping_ratio: rounded(f64::from(evidence.quality.clipping_ratio), CLIPPING_DECIMALS),
+            segments: evidence.segments.iter().map(Part::of).collect(),
+            insert: insert_of(&result.verdict).as_ref().map(Insert::of),
         }
     }
 }
 
-impl Stretch {
+impl Insert {
+    fn of(stretch: &Stretch) -> Self {
+        Self {
+            start_secs: rounded(stretch.start_secs, SECS_DECIMALS),
+            end_secs: rounded(stretch.end_secs, SECS_DECIMALS),
+            llr: rounded(f64::from(stretch.llr.0), LLR_DECIMALS),
+        }
+    }
+}
+
+impl Part {
     fn of(segment: &Segment) -> Self {
         Self {
             start_secs: rounded(segment.start_secs, SECS_DECIMALS),
@@ -142,6 +165,7 @@ impl Stretch {
 #[cfg(test)]
 mod tests {
     use super::{super::samples, *};
+    use crate::policy::Decision;
 
     #[test]
     fn keys_order_and_numbers_are_the_contract() {
@@ -152,13 +176,18 @@ mod tests {
                 r#"{"schema":"clonewatch/1","input":{"path":"caller.mp3","sha256":"cd34","container":"mp3","codec":"mp3","#,
                 r#""sample_rate_hz":44100,"channels":1,"duration_secs":61.2},"#,
                 r#""decision":"spoof","reason":null,"llr":-4.31,"channels":[{"channel":0,"decision":"spoof","reason":null,"#,
-                r#""llr":-4.31,"speech_secs":31.5,"bandwidth_hz":7600,"snr_db":24.1,"segments":["#,
+                r#""llr":-4.31,"speech_secs":31.5,"bandwidth_hz":7600,"snr_db":24.1,"clipping_ratio":0.0,"segments":["#,
                 r#"{"start_secs":0.0,"end_secs":4.0,"llr":-4.31,"judged":true,"why_not":null},"#,
-                r#"{"start_secs":2.0,"end_secs":6.0,"llr":null,"judged":false,"why_not":"music"}]}],"#,
+                r#"{"start_secs":2.0,"end_secs":6.0,"llr":null,"judged":false,"why_not":"music"}],"insert":null}],"#,
                 r#""model":{"id":"m-1","sha256":"ab12"},"policy":{"id":"default"},"version":"0.0.0"}"#,
                 "\n"
             )
         );
+        let mut doubt = samples::insert();
+        doubt.channels[0].verdict.decision = Decision::Inconclusive;
+        assert!(jsonl.result(&doubt).contains(r#""insert":null"#), "a doubtful stretch is no insert");
+        let line = jsonl.result(&samples::insert());
+        assert!(line.contains(r#"}],"insert":{"start_secs":2.0,"end_secs":16.5,"llr":-4.31}}],"model""#), "{line}");
         assert_eq!(
             jsonl.result(&samples::undecodable()),
             concat!(

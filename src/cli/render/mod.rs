@@ -16,7 +16,7 @@ pub use self::{
 
 use crate::{
     model::Llr,
-    policy::{Decision, Reason},
+    policy::{Decision, Reason, Stretch, Verdict},
     scan::ScanResult,
     speech::FrameClass,
 };
@@ -47,6 +47,8 @@ const SECS_DECIMALS: i32 = 2;
 const LLR_DECIMALS: i32 = 2;
 /// Decimals of the signal-to-noise ratio.
 const SNR_DECIMALS: i32 = 1;
+/// Decimals of the share of samples that are clipped.
+const CLIPPING_DECIMALS: i32 = 3;
 
 /// Rounds half away from zero; never gives -0.
 pub fn rounded(value: f64, decimals: i32) -> f64 {
@@ -56,6 +58,11 @@ pub fn rounded(value: f64, decimals: i32) -> f64 {
 
 fn rounded_llr(llr: Option<Llr>) -> Option<f64> {
     llr.map(|Llr(nats)| rounded(f64::from(nats), LLR_DECIMALS))
+}
+
+/// The cloned insert that decided; a stretch that only raises doubt is none.
+fn insert_of(verdict: &Verdict) -> Option<Stretch> {
+    verdict.stretch.filter(|_| verdict.decision == Decision::Spoof)
 }
 
 /// The decision's name in machine-readable output.

@@ -3,7 +3,7 @@
 use super::Provenance;
 use crate::{
     model::Llr,
-    policy::{Decision, Reason, Verdict},
+    policy::{Decision, Reason, Stretch, Verdict},
     scan::{ChannelResult, InputInfo, ScanResult},
     screen::{Evidence, Segment},
     speech::{FrameClass, Quality},
@@ -52,6 +52,13 @@ pub(super) fn spoof() -> ScanResult {
         llr: Some(Llr(-4.31)),
         channels: vec![channel(0, Decision::Spoof, None, Some(-4.31))],
     }
+}
+
+/// A channel that a stretch of it decided.
+pub(super) fn insert() -> ScanResult {
+    let mut result = spoof();
+    result.channels[0].verdict.stretch = Some(Stretch { start_secs: 2.0, end_secs: 16.5, llr: Llr(-4.31) });
+    result
 }
 
 /// A spoof and a silent channel.

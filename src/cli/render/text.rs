@@ -127,6 +127,10 @@ fn spoken(verdict: &Verdict) -> (Tone, String) {
     match (verdict.decision, verdict.reason) {
         (Decision::Spoof, _) => (Tone::Cloned, scored("likely cloned")),
         (Decision::BonaFide, _) => (Tone::Genuine, scored("likely genuine")),
+        (Decision::Inconclusive, Some(Reason::TooShort)) if is_scattered(verdict) => {
+            let words = format!("inconclusive: {speech_secs:.1} s of speech, but no 4 s window holds enough");
+            (Tone::Open, words)
+        }
         (Decision::Inconclusive, Some(Reason::TooShort)) => {
             (Tone::Open, format!("inconclusive: only {speech_secs:.1} s of speech"))
         }
@@ -137,6 +141,13 @@ fn spoken(verdict: &Verdict) -> (Tone, String) {
         (Decision::Inconclusive, Some(reason)) => (Tone::Open, format!("inconclusive: {reason}")),
         (Decision::Inconclusive, None) => (Tone::Open, "inconclusive".into()),
     }
+}
+
+/// Whether nothing could be judged though there is more speech than two windows hold: it lies in crumbs.
+fn is_scattered(verdict: &Verdict) -> bool {
+    let evidence = &verdict.evidence;
+    let fullest_secs = evidence.segments.iter().map(|segment| segment.speech_secs).fold(0.0, f64::max);
+    evidence.llr.is_none() && evidence.quality.speech_secs > 2.0 * fullest_secs
 }
 
 /// With its sign and two decimals; never "-0.00".
@@ -165,7 +176,9 @@ mod tests {
         open.channels = vec![samples::channel(0, Decision::Inconclusive, Some(Reason::Uncertain), Some(-0.001))];
         assert_eq!(PLAIN.result(&open), "inconclusive: LLR +0.00 points neither way     caller.mp3\n");
         open.channels = vec![samples::channel(0, Decision::Inconclusive, Some(Reason::TooShort), None)];
-        assert_eq!(PLAIN.result(&open), "inconclusive: only 31.5 s of speech            caller.mp3\n");
+        assert_eq!(PLAIN.result(&open), "inconclusive: 31.5 s of speech, but no 4 s window holds enough  caller.mp3\n");
+        open.channels[0].verdict.evidence.quality.speech_secs = 0.94;
+        assert_eq!(PLAIN.result(&open), "inconclusive: only 0.9 s of speech             caller.mp3\n");
     }
 
     #[test]
