@@ -1,6 +1,7 @@
 """The kernel head: standardise, project (PCA), and a Gaussian-kernel expansion over landmark clips.
 
-score(x) = bias + sum_m weight_m k(|p(x) - landmark_m|^2), k(d) = mean over gammas of exp(-gamma d), p(x) = (x - mean) / deviation projected by PCA.
+score(x) = bias + sum_m weight_m k(|p(x) - landmark_m|^2), k(d) = mean over gammas of exp(-gamma d),
+p(x) = (x - mean) / deviation projected by PCA.
 Trained by weighted kernel ridge regression on labels +1 (genuine) and -1 (spoof), with the landmarks as the only
 basis points (subset of regressors), so that what is trained is what ships.
 """

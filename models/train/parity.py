@@ -27,7 +27,7 @@ WINDOW_SECS = 4.0
 
 
 class GraphHead:
-    """A head read back from its ONNX file and evaluated in float64, so that it does not share the program's rounding."""
+    """A head read back from its ONNX file, evaluated in float64 so as not to share the program's rounding."""
 
     def __init__(self, path):
         graph = onnx.load(path).graph
@@ -104,8 +104,9 @@ def main():
         llr = expected_llr(manifest, [head(stats)[0] for head in heads], row)
         differences.append(abs(llr - float(row["llr"])))
     differences = np.array(differences)
-    print(f"{len(differences)} clips: median |difference| {np.median(differences):.1e}, largest {differences.max():.1e}")
-    if differences.max() > LIMIT:
+    median, largest = np.median(differences), differences.max()
+    print(f"{len(differences)} clips: median |difference| {median:.1e} LLR, largest {largest:.1e}")
+    if largest > LIMIT:
         raise SystemExit(f"more than {LIMIT} LLR")
 
 

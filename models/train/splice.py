@@ -52,7 +52,7 @@ def joined(corpus, clips, rng):
 
 
 def insert_clips(voices, corpus, rng):
-    """Clips of one synthetic voice, together `INSERT_SECS` long: the voice's order shuffled, its clips repeated never."""
+    """Clips of one synthetic voice, together `INSERT_SECS` long, in random order, each once."""
     wanted_secs = rng.uniform(*INSERT_SECS)
     while True:
         voice = list(voices[rng.integers(len(voices))])
