@@ -128,7 +128,7 @@ fn jsonl_has_the_contracts_keys_in_order() {
             "llr",
             "judged",
             "why_not",
-            "insert",
+            "stretch",
             "model",
             "id",
             "sha256",

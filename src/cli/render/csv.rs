@@ -1,8 +1,8 @@
 //! One row per channel, for spreadsheets. An input without channels still has its row.
 
 use super::{
-    CLIPPING_DECIMALS, Provenance, Renderer, SECS_DECIMALS, SNR_DECIMALS, decision_key, insert_of, printable,
-    reason_key, rounded, rounded_llr,
+    CLIPPING_DECIMALS, Provenance, Renderer, SECS_DECIMALS, SNR_DECIMALS, decision_key, printable, reason_key, rounded,
+    rounded_llr,
 };
 use crate::{
     policy::{Decision, Reason},
@@ -31,9 +31,9 @@ const HEADER: [&str; 22] = [
     "bandwidth_hz",
     "snr_db",
     "clipping_ratio",
-    "insert_start_secs",
-    "insert_end_secs",
-    "insert_llr",
+    "stretch_start_secs",
+    "stretch_end_secs",
+    "stretch_llr",
     "model_id",
     "model_sha256",
     "policy_id",
@@ -67,7 +67,7 @@ impl Csv {
         let input = &result.input;
         let verdict = channel.map(|channel| &channel.verdict);
         let quality = verdict.map(|verdict| &verdict.evidence.quality);
-        let insert = verdict.and_then(insert_of);
+        let stretch = verdict.and_then(|verdict| verdict.stretch);
         let (decision, reason) = spoken(result, channel);
         [
             printable(&input.path),
@@ -85,9 +85,9 @@ impl Csv {
             shown(quality.and_then(|quality| quality.bandwidth_hz)),
             number(quality.and_then(|quality| quality.snr_db).map(f64::from), SNR_DECIMALS),
             number(quality.map(|quality| f64::from(quality.clipping_ratio)), CLIPPING_DECIMALS),
-            number(insert.map(|insert| insert.start_secs), SECS_DECIMALS),
-            number(insert.map(|insert| insert.end_secs), SECS_DECIMALS),
-            shown(insert.and_then(|insert| rounded_llr(Some(insert.llr)))),
+            number(stretch.map(|stretch| stretch.start_secs), SECS_DECIMALS),
+            number(stretch.map(|stretch| stretch.end_secs), SECS_DECIMALS),
+            shown(stretch.and_then(|stretch| rounded_llr(Some(stretch.llr)))),
             printable(&self.0.model_id),
             self.0.model_sha256.clone(),
             printable(&self.0.policy_id),

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::{
-    CLIPPING_DECIMALS, LLR_DECIMALS, Provenance, Renderer, SECS_DECIMALS, SNR_DECIMALS, decision_key, insert_of,
-    reason_key, rounded, rounded_llr, why_not_key,
+    CLIPPING_DECIMALS, LLR_DECIMALS, Provenance, Renderer, SECS_DECIMALS, SNR_DECIMALS, decision_key, reason_key,
+    rounded, rounded_llr, why_not_key,
 };
 use crate::{
     policy::Stretch,
@@ -53,12 +53,12 @@ struct Channel {
     snr_db: Option<f64>,
     clipping_ratio: f64,
     segments: Vec<Part>,
-    insert: Option<Insert>,
+    stretch: Option<Decisive>,
 }
 
-/// A cloned insert: the stretch that decided, where the channel as a whole would not have.
+/// The stretch that decided, where the channel as a whole would not have: an insert, or a doubt.
 #[derive(Serialize)]
-struct Insert {
+struct Decisive {
     start_secs: f64,
     end_secs: f64,
     llr: f64,
@@ -135,12 +135,12 @@ impl Channel {
             snr_db: evidence.quality.snr_db.map(|snr_db| rounded(f64::from(snr_db), SNR_DECIMALS)),
             clipping_ratio: rounded(f64::from(evidence.quality.clipping_ratio), CLIPPING_DECIMALS),
             segments: evidence.segments.iter().map(Part::of).collect(),
-            insert: insert_of(&result.verdict).as_ref().map(Insert::of),
+            stretch: result.verdict.stretch.as_ref().map(Decisive::of),
         }
     }
 }
 
-impl Insert {
+impl Decisive {
     fn of(stretch: &Stretch) -> Self {
         Self {
             start_secs: rounded(stretch.start_secs, SECS_DECIMALS),
@@ -165,7 +165,6 @@ impl Part {
 #[cfg(test)]
 mod tests {
     use super::{super::samples, *};
-    use crate::policy::Decision;
 
     #[test]
     fn keys_order_and_numbers_are_the_contract() {
@@ -178,16 +177,13 @@ mod tests {
                 r#""decision":"spoof","reason":null,"llr":-4.31,"channels":[{"channel":0,"decision":"spoof","reason":null,"#,
                 r#""llr":-4.31,"speech_secs":31.5,"bandwidth_hz":7600,"snr_db":24.1,"clipping_ratio":0.0,"segments":["#,
                 r#"{"start_secs":0.0,"end_secs":4.0,"llr":-4.31,"judged":true,"why_not":null},"#,
-                r#"{"start_secs":2.0,"end_secs":6.0,"llr":null,"judged":false,"why_not":"music"}],"insert":null}],"#,
+                r#"{"start_secs":2.0,"end_secs":6.0,"llr":null,"judged":false,"why_not":"music"}],"stretch":null}],"#,
                 r#""model":{"id":"m-1","sha256":"ab12"},"policy":{"id":"default"},"version":"0.0.0"}"#,
                 "\n"
             )
         );
-        let mut doubt = samples::insert();
-        doubt.channels[0].verdict.decision = Decision::Inconclusive;
-        assert!(jsonl.result(&doubt).contains(r#""insert":null"#), "a doubtful stretch is no insert");
         let line = jsonl.result(&samples::insert());
-        assert!(line.contains(r#"}],"insert":{"start_secs":2.0,"end_secs":16.5,"llr":-4.31}}],"model""#), "{line}");
+        assert!(line.contains(r#"}],"stretch":{"start_secs":2.0,"end_secs":16.5,"llr":-4.31}}],"model""#), "{line}");
         assert_eq!(
             jsonl.result(&samples::undecodable()),
             concat!(

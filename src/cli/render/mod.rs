@@ -16,7 +16,7 @@ pub use self::{
 
 use crate::{
     model::Llr,
-    policy::{Decision, Reason, Stretch, Verdict},
+    policy::{Decision, Reason},
     scan::ScanResult,
     speech::FrameClass,
 };
@@ -58,11 +58,6 @@ pub fn rounded(value: f64, decimals: i32) -> f64 {
 
 fn rounded_llr(llr: Option<Llr>) -> Option<f64> {
     llr.map(|Llr(nats)| rounded(f64::from(nats), LLR_DECIMALS))
-}
-
-/// The cloned insert that decided; a stretch that only raises doubt is none.
-fn insert_of(verdict: &Verdict) -> Option<Stretch> {
-    verdict.stretch.filter(|_| verdict.decision == Decision::Spoof)
 }
 
 /// The decision's name in machine-readable output.
