@@ -16,7 +16,7 @@
 //! | Ogg, WebM, MKV | Opus, Vorbis, FLAC, AAC-LC, MP3, PCM |
 //! | none: [`RawSpec`] or by extension | µ-law, A-law, 16-bit PCM, G.722, GSM 06.10 |
 //!
-//! Of a file with video or with several audio tracks the default one is taken, else the first that can be decoded. What
+//! Of several audio tracks the default one comes first, then the others in order ([`Decoder::open_track`]). What
 //! cannot be decoded is named where it can be recognised (`amr_nb`, `ac3`, `wmav2`, …).
 //!
 //! Limits: every cap is in [`Limits`]. Damaged packets are skipped and counted; a cut file gives what there is; a

@@ -22,8 +22,8 @@ use crate::{
 };
 use twins::Twins;
 
-/// Audio tracks that are judged; a file with more is inconclusive.
-const MAX_TRACKS: usize = 8;
+/// Index of the last audio track that is judged; a file with more is inconclusive.
+const MAX_TRACK: usize = 7;
 /// Share of samples that may be no numbers before a channel counts as damaged.
 const MAX_UNUSABLE_SHARE: f64 = 0.02;
 
@@ -149,17 +149,25 @@ impl Engine {
             channels: None,
             duration_secs: None,
         };
-        let (mut channels, mut stopped, mut tracks) = (Vec::new(), None, 1);
-        let mut track = 0;
+        let (mut channels, mut stopped) = (Vec::new(), None);
+        let (mut track, mut tracks, mut first_channel) = (0, 1, 0);
         while track < tracks && stopped.is_none() {
-            let offset = channels.len() as u16;
             let heard = self.scan_track(&mut file, options, &mut input, track)?;
-            channels.extend(heard.channels.into_iter().map(|c| ChannelResult { channel: c.channel + offset, ..c }));
-            (stopped, tracks) = (heard.stopped, heard.tracks.min(MAX_TRACKS));
-            if track > 0 && heard.tracks == 0 {
-                let detail = format!("audio track {} cannot be decoded", track + 1);
-                stopped = Some(Stop { reason: Reason::Damaged, detail });
-            }
+            let numbered = |c: ChannelResult| ChannelResult { channel: c.channel + first_channel, ..c };
+            channels.extend(heard.channels.into_iter().map(numbered));
+            stopped = match (track, heard.tracks) {
+                (1.., 0) => {
+                    let detail = format!("audio track {} cannot be decoded", track + 1);
+                    Some(Stop { reason: Reason::Damaged, detail })
+                }
+                (MAX_TRACK, more) if more > MAX_TRACK + 1 => {
+                    let detail = format!("{} audio tracks: at most {} are judged", heard.tracks, MAX_TRACK + 1);
+                    heard.stopped.or(Some(Stop { reason: Reason::LimitReached, detail }))
+                }
+                _ => heard.stopped,
+            };
+            tracks = heard.tracks;
+            first_channel += heard.width;
             track += 1;
         }
         Ok(result(input, channels, stopped))
@@ -225,7 +233,7 @@ impl Engine {
             return Ok(Pass::Diverged(Divergence { leaders, is_second }));
         }
         let tracks = decoder.audio_tracks();
-        self.finish(lanes, Heard { channels: Vec::new(), stopped, tracks }, input).map(Pass::Done)
+        self.finish(lanes, Heard { channels: Vec::new(), stopped, tracks, width: info.channels }, input).map(Pass::Done)
     }
 
     fn lane(&self, sample_rate_hz: u32) -> Result<Lane> {
@@ -294,6 +302,8 @@ struct Heard {
     stopped: Option<Stop>,
     /// Audio tracks of the file; 0 where this one could not be opened.
     tracks: usize,
+    /// Channels of this track.
+    width: u16,
 }
 
 /// Why a file was not judged to its end.

@@ -54,11 +54,15 @@ impl Twins {
     pub(super) fn check(&mut self) -> Option<Vec<usize>> {
         let trifle = SAME_SAMPLE * SAME_SAMPLE * self.samples as f64;
         let alike = |pair: &Pair| pair.difference <= pair.energy * SAME_ENERGY_SHARE + trifle;
-        let leader = |channel: usize| {
-            let with = |other: usize| self.pairs.iter().find(|pair| pair.channels == [other, channel]);
-            (0..channel).find(|other| with(*other).is_some_and(alike)).unwrap_or(channel)
-        };
-        let found: Vec<usize> = (0..self.leaders.len()).map(leader).collect();
+        let mut found: Vec<usize> = Vec::with_capacity(self.leaders.len());
+        for channel in 0..self.leaders.len() {
+            // Likeness is not transitive: whoever stands for others must stand for itself.
+            let stands_for = |other: &usize| {
+                found[*other] == *other
+                    && self.pairs.iter().any(|pair| pair.channels == [*other, channel] && alike(pair))
+            };
+            found.push((0..channel).find(stands_for).unwrap_or(channel));
+        }
         self.samples = 0;
         for pair in &mut self.pairs {
             (pair.energy, pair.difference) = (0.0, 0.0);
