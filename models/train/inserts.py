@@ -38,7 +38,8 @@ def _recording(row, channel):
     return Recording(
         is_spliced=is_spliced,
         insert_secs=(float(row["insert_start_secs"]), float(row["insert_end_secs"])) if is_spliced else (),
-        llr=channel["llr"],
+        # Where a stretch decided, `llr` is that stretch's: the channel as a whole was above the threshold.
+        llr=channel["llr"] if channel["stretch"] is None else np.inf,
         spans=np.array([(segment["start_secs"], segment["end_secs"]) for segment in segments]),
         llrs=np.array([np.nan if segment["llr"] is None else segment["llr"] for segment in segments]),
     )
