@@ -62,7 +62,8 @@ impl Filterbank {
     }
 
     /// Centre frequencies of the bands in Hz, `[MEL_BANDS]`.
-    pub fn centres_hz() -> Vec<f64> {
+    #[cfg(test)]
+    pub(super) fn centres_hz() -> Vec<f64> {
         edges_hz()[1..=MEL_BANDS].to_vec()
     }
 

@@ -4,8 +4,11 @@ use std::io::Cursor;
 
 use serde::Deserialize;
 
-use super::{BandScores, BlockStats, ModelBundle, ModelError, pool::BLOCK_EMBEDDING_FRAMES};
-use crate::features::{CHUNK_FRAMES, FEATURE_FLOOR, FrontEnd, MEL_BANDS};
+use super::{
+    BandScores, BlockStats, ModelBundle, ModelError,
+    pool::{BLOCK_EMBEDDING_FRAMES, embedding_mask},
+};
+use crate::features::{CHUNK_FRAMES, FEATURE_FLOOR, FrontEnd, HOP_SAMPLES, MEL_BANDS};
 
 /// `golden.json`: what `golden.wav` (16 kHz, mono, 16 bit, at most one chunk long) must give.
 #[derive(Deserialize)]
@@ -65,7 +68,7 @@ fn read_wav(wav: &[u8]) -> Result<Vec<f32>, ModelError> {
     if spec.sample_rate != crate::audio::SAMPLE_RATE_HZ || spec.channels != 1 || spec.bits_per_sample != 16 {
         return Err(ModelError("golden.wav: expected 16 kHz, mono, 16 bit".into()));
     }
-    let samples = reader.into_samples::<i16>().take(CHUNK_FRAMES * 160);
+    let samples = reader.into_samples::<i16>().take(CHUNK_FRAMES * HOP_SAMPLES);
     samples.map(|sample| sample.map(|s| f32::from(s) / 32_768.0).map_err(bad)).collect()
 }
 
@@ -83,7 +86,7 @@ fn scores_of(bundle: &ModelBundle, log_mel: &[f32], speech: &[(usize, usize)]) -
     bundle.encode(log_mel, &mut embeddings)?;
     let shape = &bundle.manifest().network;
     let in_speech = |frame: usize| speech.iter().any(|(start, end)| (*start..*end).contains(&frame));
-    let mask: Vec<bool> = (0..shape.embedding_frames).map(|j| in_speech(2 * j) || in_speech(2 * j + 1)).collect();
+    let mask = embedding_mask(shape.embedding_frames, in_speech);
     let mut stats = BlockStats::empty(shape.embedding_dims);
     for start in (0..shape.embedding_frames).step_by(BLOCK_EMBEDDING_FRAMES) {
         stats.merge(&BlockStats::of(&embeddings, shape.embedding_dims, &mask, start..start + BLOCK_EMBEDDING_FRAMES));

@@ -16,7 +16,7 @@ pub use bundle::{BundleFiles, MAX_BUNDLE_FILE_BYTES, ModelBundle, ModelError};
 pub use calibration::{Calibration, Knot};
 pub use embedded::embedded_files;
 pub use manifest::{Insert, Manifest, Network as NetworkShape, Thresholds};
-pub use pool::BlockStats;
+pub use pool::{BLOCK_EMBEDDING_FRAMES, BlockStats, embedding_mask};
 
 use sha2::{Digest, Sha256};
 

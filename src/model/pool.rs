@@ -1,7 +1,12 @@
 //! Pooling: statistics of embedding frames over any span of speech, made of one-second blocks that merge.
 
 /// Embedding frames in one block of statistics: 1 s of 20 ms frames.
-pub(super) const BLOCK_EMBEDDING_FRAMES: usize = 50;
+pub const BLOCK_EMBEDDING_FRAMES: usize = 50;
+
+/// Which of `embedding_frames` count as speech: those with a speech frame among the two feature frames they stand for.
+pub fn embedding_mask(embedding_frames: usize, is_speech: impl Fn(usize) -> bool) -> Vec<bool> {
+    (0..embedding_frames).map(|j| is_speech(2 * j) || is_speech(2 * j + 1)).collect()
+}
 
 /// Mean, squared deviation and frame-to-frame change of the speech frames in a span.
 ///

@@ -13,7 +13,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    audio::Resampler,
+    audio::{LevelMeter, Resampler},
     decode::{DecodeError, Decoder, Limits, OpenOptions, RawSpec, extension_of},
     error::{Error, Result},
     model::{BundleFiles, ModelBundle, embedded_files, hex},
@@ -238,7 +238,12 @@ impl Engine {
 
     fn lane(&self, sample_rate_hz: u32) -> Result<Lane> {
         let resampler = Resampler::new(sample_rate_hz).map_err(|e| Error::Fault(e.to_string()))?;
-        Ok(Lane { resampler, screener: Screener::new(Arc::clone(&self.model)), at_16k: Vec::new() })
+        Ok(Lane {
+            level: LevelMeter::new(),
+            resampler,
+            screener: Screener::new(Arc::clone(&self.model)),
+            at_16k: Vec::new(),
+        })
     }
 
     fn finish(&self, lanes: Vec<Option<Lane>>, mut heard: Heard, input: &mut InputInfo) -> Result<Heard> {
@@ -262,6 +267,8 @@ impl Engine {
 
 /// One channel on its way through.
 struct Lane {
+    /// At the source's rate, where clipping still shows.
+    level: LevelMeter,
     resampler: Resampler,
     screener: Screener,
     at_16k: Vec<f32>,
@@ -269,6 +276,7 @@ struct Lane {
 
 impl Lane {
     fn push(&mut self, samples: &[f32]) -> Result<()> {
+        self.level.push(samples);
         self.at_16k.clear();
         self.resampler.push(samples, &mut self.at_16k);
         self.screener.push(&self.at_16k).map_err(|e| Error::Fault(e.to_string()))
@@ -278,7 +286,9 @@ impl Lane {
         self.at_16k.clear();
         self.resampler.finish(&mut self.at_16k);
         self.screener.push(&self.at_16k).map_err(|e| Error::Fault(e.to_string()))?;
-        self.screener.finish().map_err(|e| Error::Fault(e.to_string()))
+        let mut evidence = self.screener.finish().map_err(|e| Error::Fault(e.to_string()))?;
+        evidence.quality.clipping_ratio = self.level.clipping_ratio();
+        Ok(evidence)
     }
 }
 

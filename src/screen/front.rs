@@ -1,7 +1,7 @@
 //! Front of the screener, also used alone to export training features: samples → gated chunks of features.
 
 use crate::{
-    audio::{LevelMeter, SAMPLE_RATE_HZ},
+    audio::SAMPLE_RATE_HZ,
     features::{CHUNK_FRAMES, FrontEnd, MEL_BANDS, POWER_BINS},
     speech::{FrameClass, Quality, SpeechGate},
 };
@@ -18,7 +18,6 @@ pub struct GatedChunk<'a> {
 pub struct SpeechFront {
     front: FrontEnd,
     gate: SpeechGate,
-    level: LevelMeter,
     power: Vec<f32>,
     log_mel: Vec<f32>,
     classes: Vec<FrameClass>,
@@ -37,7 +36,6 @@ impl SpeechFront {
         Self {
             front: FrontEnd::new(),
             gate: SpeechGate::new(),
-            level: LevelMeter::new(),
             power: Vec::with_capacity(CHUNK_FRAMES * POWER_BINS),
             log_mel: Vec::with_capacity(CHUNK_FRAMES * MEL_BANDS),
             classes: Vec::with_capacity(CHUNK_FRAMES),
@@ -50,7 +48,6 @@ impl SpeechFront {
     /// # Errors
     /// Whatever `sink` returns.
     pub fn push<E>(&mut self, samples: &[f32], mut sink: impl FnMut(GatedChunk<'_>) -> Result<(), E>) -> Result<(), E> {
-        self.level.push(samples);
         self.samples += samples.len() as u64;
         let Self { front, gate, power, log_mel, classes, .. } = self;
         let mut outcome = Ok(());
@@ -82,9 +79,9 @@ impl SpeechFront {
         outcome
     }
 
-    /// Quality of all chunks gated so far.
+    /// Quality of all chunks gated so far, without clipping: resampling has rounded flat tops off.
     pub fn quality(&self) -> Quality {
-        Quality { clipping_ratio: self.level.clipping_ratio(), ..self.gate.quality() }
+        self.gate.quality()
     }
 
     /// Length of what was pushed.

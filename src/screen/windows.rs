@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::Segment;
 use crate::{
     features::FRAMES_PER_SEC,
-    model::{BandScores, BlockStats, CmScore, ModelBundle, ModelError},
+    model::{BLOCK_EMBEDDING_FRAMES, BandScores, BlockStats, CmScore, ModelBundle, ModelError, embedding_mask},
     speech::FrameClass,
 };
 
@@ -13,8 +13,6 @@ use crate::{
 const WINDOW_BLOCKS: usize = 4;
 /// Blocks (seconds) from one window to the next.
 const HOP_BLOCKS: usize = 2;
-/// Embedding frames in a block.
-const BLOCK_EMBEDDINGS: usize = FRAMES_PER_SEC / 2;
 /// A window with less speech than this is not judged by itself.
 const MIN_WINDOW_SPEECH_SECS: f64 = 0.8;
 /// Classes other than speech, in order of preference where two fill a window alike.
@@ -54,12 +52,10 @@ impl Windows {
         embeddings: &[f32],
         classes: &[FrameClass],
     ) -> Result<(), ModelError> {
-        let is_speech = |class: Option<&FrameClass>| class == Some(&FrameClass::Speech);
-        let speech: Vec<bool> = (0..classes.len().div_ceil(2))
-            .map(|j| !embeddings.is_empty() && (is_speech(classes.get(2 * j)) || is_speech(classes.get(2 * j + 1))))
-            .collect();
+        let is_speech = |frame: usize| !embeddings.is_empty() && classes.get(frame) == Some(&FrameClass::Speech);
+        let speech = embedding_mask(classes.len().div_ceil(2), is_speech);
         for (block, classes) in classes.chunks(FRAMES_PER_SEC).enumerate() {
-            let range = block * BLOCK_EMBEDDINGS..(block + 1) * BLOCK_EMBEDDINGS;
+            let range = block * BLOCK_EMBEDDING_FRAMES..(block + 1) * BLOCK_EMBEDDING_FRAMES;
             let stats = BlockStats::of(embeddings, self.dims, &speech, range);
             self.push_block(model, Block { stats, classes: classes.to_vec() })?;
         }

@@ -104,3 +104,14 @@ fn channels_that_part_late_are_told_apart() {
     assert_eq!(result.channels[0].verdict.decision, Decision::BonaFide);
     assert_ne!(result.channels[1].verdict.decision, Decision::BonaFide);
 }
+
+#[test]
+fn clipping_is_measured_before_resampling() {
+    let Some(folder) = ffmpeg_folder() else { return };
+    let genuine = sample("genuine-ru-ivrvoice.flac");
+    for (gain, clipped) in [("volume=-6dB", false), ("volume=18dB", true)] {
+        let path = make(folder.path(), "loud.wav", &["-i", &genuine, "-ar", "44100", "-af", gain]);
+        let ratio = scan(&path).channels[0].verdict.evidence.quality.clipping_ratio;
+        assert_eq!(ratio > 0.01, clipped, "{gain}: {ratio}");
+    }
+}
