@@ -59,9 +59,12 @@ pub struct Args {
     /// Break down by this column; may be repeated [default: every column with 2 to 40 values; "none" for none]
     #[arg(long, value_name = "COLUMN")]
     pub by: Vec<String>,
-    /// Score every N recordings of the same speaker, system, source and label as one
+    /// Score every N recordings of the same label and alike in the columns of --join-by as one
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(2..=1000))]
     pub join: Option<u16>,
+    /// What joined recordings have in common
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',', default_value = "speaker,system,source")]
+    pub join_by: Vec<String>,
     #[command(flatten)]
     #[allow(missing_docs, reason = "a doc comment here would become the command's help text")]
     pub engine: EngineArgs,
@@ -177,7 +180,7 @@ fn score_protocol(args: &Args) -> Result<(Scored, Outputs)> {
     }
     report::check_breakdown(&protocol.columns, &args.by)?;
     let engine = args.engine.load()?;
-    let recordings = score::recordings(&protocol, args.join)?;
+    let recordings = score::recordings(&protocol, args.join, &args.join_by)?;
     let outputs = Outputs::open(args)?;
     let interrupt = Interrupt::listen()?;
     let (rows, failed_count) = score::score_all(&engine, recordings, args.engine.thread_count(), &interrupt);

@@ -12,12 +12,16 @@ use crate::{
     pool::ordered_map,
 };
 
-/// Breakdown by the bandwidth that the speech gate measured, for calibration per kind of line.
-pub const BAND_COLUMN: &str = "measured_band";
+/// Breakdowns by what the speech gate measured, for calibration per kind of line.
+pub const MEASURED_COLUMNS: [&str; 3] = ["measured_band", "measured_snr", "measured_speech"];
 /// Asks for no breakdown at all.
 const NO_COLUMN: &str = "none";
 /// Upper ends of the bands, in Hz: telephone speech ends at 3.4-4 kHz, wideband telephony at 7 kHz (ITU-T G.712, G.722).
 const BAND_ENDS_HZ: [(u32, &str); 2] = [(4000, "up_to_4khz"), (7000, "4_to_7khz")];
+/// Upper ends of the classes of signal-to-noise ratio, in dB.
+const SNR_ENDS_DB: [(f32, &str); 3] = [(16.0, "up_to_16db"), (24.0, "16_to_24db"), (40.0, "24_to_40db")];
+/// Upper ends of the classes of speech length, in seconds.
+const SPEECH_ENDS_SECS: [(f64, &str); 3] = [(2.0, "up_to_2s"), (3.0, "2_to_3s"), (10.0, "3_to_10s")];
 /// Trials of one value of this column err together, so intervals draw them together.
 const CLUSTER_COLUMN: &str = "source";
 /// Never broken down by unless asked for: identities, free text, measures.
@@ -71,7 +75,8 @@ struct RowPlan {
 /// # Errors
 /// A column that is not there.
 pub fn check_breakdown(columns: &[String], asked: &[String]) -> Result<()> {
-    let is_there = |name: &String| name == NO_COLUMN || name == BAND_COLUMN || columns.contains(name);
+    let is_there =
+        |name: &String| name == NO_COLUMN || MEASURED_COLUMNS.contains(&name.as_str()) || columns.contains(name);
     match asked.iter().find(|name| !is_there(name)) {
         Some(name) => Err(Error::Usage(format!("--by {name}: no such column – there are {}", columns.join(", ")))),
         None => Ok(()),
@@ -92,20 +97,25 @@ pub fn breakdown_columns(columns: &[String], rows: &[ScoredRow], asked: &[String
         // Two recordings a value on average: otherwise it is an identity, not a kind.
         (2..=MOST_VALUES).contains(&values.len()) && 2 * values.len() <= rows.len()
     };
-    candidates.chain([BAND_COLUMN.to_owned()]).filter(readable).collect()
+    candidates.chain(MEASURED_COLUMNS.map(str::to_owned)).filter(readable).collect()
 }
 
 fn value_of<'a>(columns: &[String], scored: &'a ScoredRow, name: &str) -> &'a str {
-    if name == BAND_COLUMN {
-        return band(scored.outcome.bandwidth_hz);
+    let outcome = &scored.outcome;
+    match name {
+        "measured_band" => return class_of(outcome.bandwidth_hz, &BAND_ENDS_HZ, "over_7khz"),
+        "measured_snr" => return class_of(outcome.snr_db, &SNR_ENDS_DB, "over_40db"),
+        "measured_speech" => return class_of(outcome.speech_secs, &SPEECH_ENDS_SECS, "over_10s"),
+        _ => {}
     }
     let at = columns.iter().position(|column| column == name);
     at.and_then(|at| scored.row.fields.get(at)).map_or("", String::as_str)
 }
 
-fn band(bandwidth_hz: Option<u32>) -> &'static str {
-    let Some(bandwidth_hz) = bandwidth_hz else { return "unknown" };
-    BAND_ENDS_HZ.iter().find(|(end_hz, _)| bandwidth_hz <= *end_hz).map_or("over_7khz", |(_, name)| name)
+/// The name of the first class whose upper end is not below `value`.
+fn class_of<T: PartialOrd>(value: Option<T>, ends: &[(T, &'static str)], above: &'static str) -> &'static str {
+    let Some(value) = value else { return "unknown" };
+    ends.iter().find(|(end, _)| value <= *end).map_or(above, |(_, name)| name)
 }
 
 impl Report {
@@ -231,7 +241,7 @@ pub(super) mod tests {
     #[test]
     fn headline_and_breakdown_rows() {
         let (columns, rows) = (columns(), rows(&TABLE));
-        let report = Report::new(&columns, &rows, &["family".into(), BAND_COLUMN.into()], 2);
+        let report = Report::new(&columns, &rows, &["family".into(), MEASURED_COLUMNS[0].into()], 2);
         let titles: Vec<String> = report.rows.iter().map(ReportRow::title).collect();
         assert_eq!(
             titles,
@@ -257,11 +267,11 @@ pub(super) mod tests {
     #[test]
     fn default_columns_are_kinds_not_identities() {
         let (columns, rows) = (columns(), rows(&TABLE));
-        assert_eq!(breakdown_columns(&columns, &rows, &[]), ["family", "source", BAND_COLUMN]);
+        assert_eq!(breakdown_columns(&columns, &rows, &[]), ["family", "source", MEASURED_COLUMNS[0]]);
         assert!(breakdown_columns(&columns, &rows, &["none".into()]).is_empty());
         let error = check_breakdown(&columns, &["family".into(), "codec".into()]).unwrap_err();
         assert!(error.to_string().contains("--by codec"));
-        assert!(check_breakdown(&columns, &["none".into(), BAND_COLUMN.into()]).is_ok());
+        assert!(check_breakdown(&columns, &["none".into(), MEASURED_COLUMNS[0].into()]).is_ok());
         assert!(breakdown_columns(&columns, &rows[..3], &[]).is_empty());
     }
 }

@@ -19,8 +19,6 @@ use crate::{
 
 /// What a field of joined rows says where they differ.
 const MIXED: &str = "mixed";
-/// Rows are joined where they agree in these columns, as far as the protocol has them.
-const JOIN_KEYS: [&str; 4] = ["label", "speaker", "system", "source"];
 
 /// One thing to score.
 pub struct Recording {
@@ -29,16 +27,18 @@ pub struct Recording {
     files: Vec<std::path::PathBuf>,
 }
 
-/// Rows as recordings of their own, or joined by `join` where that many are of one kind; the rest is left out.
+/// Rows as recordings of their own, or joined by `join` where that many are of one kind: of one class and alike in the
+/// columns `join_by`, as far as the protocol has them. The rest is left out.
 ///
 /// # Errors
 /// No `join` rows of any kind.
-pub fn recordings(protocol: &Protocol, join: Option<u16>) -> Result<Vec<Recording>> {
+pub fn recordings(protocol: &Protocol, join: Option<u16>, join_by: &[String]) -> Result<Vec<Recording>> {
     let Some(join) = join.map(usize::from) else {
         let alone = |row: &Row| Recording { files: vec![row.path.clone()], row: row.clone() };
         return Ok(protocol.rows.iter().map(alone).collect());
     };
-    let keys: Vec<usize> = JOIN_KEYS.iter().filter_map(|name| protocol.column(name)).collect();
+    let keys = ["label"].into_iter().chain(join_by.iter().map(String::as_str));
+    let keys: Vec<usize> = keys.filter_map(|name| protocol.column(name)).collect();
     let mut order: Vec<Vec<&str>> = Vec::new();
     let mut kinds: HashMap<Vec<&str>, Vec<&Row>> = HashMap::new();
     for row in &protocol.rows {
@@ -60,7 +60,8 @@ pub fn recordings(protocol: &Protocol, join: Option<u16>) -> Result<Vec<Recordin
         counted(left_out, "file")
     ));
     if joined.is_empty() {
-        return Err(Error::Usage(format!("--join {join}: no speaker and system has that many files")));
+        let by = join_by.join(" and ");
+        return Err(Error::Usage(format!("--join {join}: no {by} has that many files")));
     }
     Ok(joined)
 }
@@ -179,12 +180,15 @@ mod tests {
                 row("5", "a", "en"),
             ],
         };
-        let joined = recordings(&protocol, Some(2)).unwrap();
+        let by = |columns: &[&str]| columns.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let voice = by(&["speaker", "system"]);
+        let joined = recordings(&protocol, Some(2), &voice).unwrap();
         let files: Vec<Vec<&str>> =
             joined.iter().map(|r| r.files.iter().filter_map(|file| file.to_str()).collect()).collect();
         assert_eq!(files, [["1", "3"], ["2", "4"]]);
         assert_eq!(joined[1].row.fields, ["mixed", "spoof", "b", "mixed"]);
-        assert!(recordings(&protocol, Some(4)).is_err());
-        assert_eq!(recordings(&protocol, None).unwrap().len(), 5);
+        assert!(recordings(&protocol, Some(4), &voice).is_err());
+        assert_eq!(recordings(&protocol, Some(4), &by(&["language"])).unwrap_or_default().len(), 1);
+        assert_eq!(recordings(&protocol, None, &voice).unwrap().len(), 5);
     }
 }
