@@ -70,6 +70,40 @@ def _media(samples, rng, voices):
     return through_media(out, rng)
 
 
+def _channel(samples, rng, voices):
+    """Another recording chain: the long-term spectrum of another clip, noise suppression, rooms, a faint floor."""
+    out = effects.with_speed(samples, rng.uniform(0.93, 1.07)) if rng.random() < 0.5 else samples
+    out = effects.with_margins(out, rng, 2.0, 0.5) if rng.random() < 0.5 else out
+    if rng.random() < 0.3:
+        out = effects.with_room(out, rng)
+    if rng.random() < 0.75:
+        out = effects.with_spectrum_of(out, voices[rng.integers(len(voices))], rng.uniform(0.4, 1.0))
+    if rng.random() < 0.4:
+        out = effects.mixed(out, effects.coloured_noise(len(out), rng), rng.uniform(20, 45))
+    if rng.random() < 0.3:
+        out = effects.with_suppressed_noise(out, rng)
+    if rng.random() < 0.4:
+        out = effects.band_limited(out, rng.uniform(30, 150), rng.uniform(5500, 8000), order=6)
+    if rng.random() < 0.2:
+        out = effects.with_compressor(out, rng)
+    return through_media(out, rng) if rng.random() < 0.3 else out
+
+
+def _babble(samples, rng, voices):
+    """Voices behind the speaker at 8-22 dB, half of them through a codec chain."""
+    out = effects.with_speed(samples, rng.uniform(0.95, 1.05)) if rng.random() < 0.3 else samples
+    if rng.random() < 0.3:
+        out = effects.with_spectrum_of(out, voices[rng.integers(len(voices))], rng.uniform(0.3, 0.8))
+    noise = effects.babble(len(out), rng, voices)
+    if rng.random() < 0.3:
+        noise = effects.with_room(noise, rng)
+    out = effects.mixed(out, noise, rng.uniform(8, 22))
+    chain = rng.random()
+    if chain < 0.25:
+        return through_telephone(out, rng)
+    return through_media(out, rng) if chain < 0.5 else out
+
+
 def _harsh(samples, rng, voices):
     """Rooms, noise, equalisers, gain and clipping, then any codec chain or none."""
     out = effects.with_speed(samples, rng.uniform(0.95, 1.05)) if rng.random() < 0.3 else samples
@@ -103,8 +137,12 @@ def _val_babble(samples, rng, voices):
     return effects.mixed(samples, effects.babble(len(samples), rng, voices), 15.0)
 
 
-TRAIN = {"offset": _offset, "phone": _phone, "media": _media, "harsh": _harsh}
-TRAIN |= {f"{name}{number}": function for number in (2, 3) for name, function in list(TRAIN.items())[:4]}
+# Copies of every clip by kind; the second and third are called phone2, phone3 and so on. Babble is only measured.
+KINDS = {"phone": 3, "channel": 2, "offset": 1, "media": 1, "harsh": 1, "babble": 1}
+_FUNCTIONS = {
+    "phone": _phone, "channel": _channel, "offset": _offset, "media": _media, "harsh": _harsh, "babble": _babble,
+}  # fmt: skip
+TRAIN = {f"{name}{number}": _FUNCTIONS[name] for name in KINDS for number in ("", 2, 3)[: KINDS[name]]}
 VAL = {
     "phone": _val_phone,
     "mp3-48k": lambda samples, _rng, _voices: codecs_av.round_trip(samples, "mp3-16k-48"),

@@ -92,7 +92,7 @@ def _manifest(bundle_id, date, embedding_dims, bands, thresholds, hashes):
     lines += _table("features", FEATURES)
     network = {"chunk_frames": 400, "embedding_frames": 200, "embedding_dims": embedding_dims, "std_floor": STD_FLOOR}
     lines += _table("network", network)
-    lines += _table("calibration", {"split_hz": dataset.TELEPHONE_BELOW_HZ})
+    lines += _table("calibration", {"split_hz": dataset.TELEPHONE_BELOW_HZ, "other_share": dataset.OTHER_SHARE})
     for name, band in bands.items():
         for secs, scale in zip(calibrate.KNOTS_SECS, band.scales):
             knot = {"speech_secs": secs, "scale": round(scale, 5), "offset": round(-scale * band.neutral, 5)}

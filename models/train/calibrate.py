@@ -64,6 +64,12 @@ def llr(band, scores, speech_secs):
     return scale * (scores - band.neutral)
 
 
+def mixed(scores, band, other_share):
+    """The score of a band's channels, from `scores` by both heads."""
+    (other,) = (values for name, values in scores.items() if name != band)
+    return (1 - other_share) * scores[band] + other_share * other
+
+
 def spoof_threshold(llrs, is_genuine, weights, conditions, false_alarm_ratio):
     """LLR below which at most `false_alarm_ratio` of genuine clips lie, in every condition and by weight too."""
     lowest = []

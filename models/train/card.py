@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-import calibrate
-import dataset
+import augment
 import inserts
 import metrics
 import splice
@@ -17,14 +16,22 @@ import splice
 SPLICED_FILES = 200
 LEAST_ROWS = 15  # of either class for a line of its own
 CORPUS_SOURCE = ("CORPUS/manifest.csv", ("--where", "split=val"))
+JOIN_8 = ("--join", "8", "--join-by", "source,system")
 # Name in the table, protocol as the card shows it, further options.
 MEASURES = (
     ("clean", *CORPUS_SOURCE),
     *((name, f"WORK/copies/val-{name}/protocol.csv", ()) for name in ("phone", "mp3-48k", "opus-16k")),
     *((name, f"WORK/copies/val-{name}/protocol.csv", ()) for name in ("babble-15db", "first-2s")),
-    ("clean, 3 clips of a voice joined", CORPUS_SOURCE[0], (*CORPUS_SOURCE[1], "--join", "3")),
-    ("phone, 3 clips of a voice joined", "WORK/copies/val-phone/protocol.csv", ("--join", "3")),
+    *(
+        (f"{condition}, {kind} joined", protocol, (*options, *join))
+        for kind, join in (("3 clips of a voice", ("--join", "3")), ("8 clips of a source and system", JOIN_8))
+        for condition, protocol, options in (
+            ("clean", *CORPUS_SOURCE),
+            ("phone", "WORK/copies/val-phone/protocol.csv", ()),
+        )
+    ),
 )
+BREAKDOWN = ("family", "language", "orig_codec", "orig_sr", "measured_band", "measured_snr", "measured_speech")
 
 
 class Runner:
@@ -46,7 +53,7 @@ class Runner:
 
 
 def shown_command(protocol, options):
-    words = ["clonewatch eval", protocol, "--model models/clonewatch-1 --families core", *options, "--by unseen"]
+    words = ["clonewatch eval", protocol, "--model models/clonewatch-2 --families core", *options, "--by unseen"]
     return " ".join(words)
 
 
@@ -120,14 +127,8 @@ def error_lists(clean_scores):
     )
 
 
-def out_of_fold_rows(table, heads, bands, thresholds):
+def out_of_fold_rows(table, llrs, thresholds):
     """Markdown: out-of-fold LLRs of each training condition, whole sources held out."""
-    telephone, secs = dataset.is_telephone_band(table), table.speech * 0.02
-    llrs = np.where(
-        telephone,
-        calibrate.llr(bands["telephone"], heads["telephone"].scores, secs),
-        calibrate.llr(bands["full"], heads["full"].scores, secs),
-    )
     lines = [
         "| training sources, held out in turn | genuine / spoof | EER % [95 %] | caught % at 1 % false alarms "
         "| genuine called cloned % | spoofs called cloned % |\n|---|---|---|---|---|---|"
@@ -145,16 +146,18 @@ def out_of_fold_rows(table, heads, bands, thresholds):
 
 
 def splice_table(args, thresholds, train_rows):
-    folder = args.work / "splices" / "val"
-    if not (folder / "protocol.csv").exists():
-        splice.write_files(args.corpus, folder, "val", SPLICED_FILES)
+    lines = []
+    for name, condition in (("val", None), ("val, telephone", augment.VAL["phone"])):
+        folder = args.work / "splices" / name.replace(", ", "-")
+        if not (folder / "protocol.csv").exists():
+            splice.write_files(args.corpus, folder, "val", SPLICED_FILES, condition=condition)
+        lines.append(inserts.file_line(name, inserts.scanned(args.program, args.out, folder), thresholds))
     head = (
         "| recordings | genuine / spliced | genuine: as a whole % | by insert rule % | either % | spliced: as a whole % "
         "| by insert rule % | either % | genuine windows below insert.spoof_below % | cloned windows % |\n"
         "|---|---|---|---|---|---|---|---|---|---|"
     )
-    val = inserts.file_line("val", inserts.scanned(args.program, args.out, folder), thresholds)
-    return "\n".join([head, *train_rows, val])
+    return "\n".join([head, *train_rows, *lines])
 
 
 def text(args, settings, thresholds, out_of_fold, spliced_rows):
@@ -167,7 +170,7 @@ def text(args, settings, thresholds, out_of_fold, spliced_rows):
         "SETTINGS": ", ".join(f"{name} {value}" for name, value in settings.items()),
         "COMMANDS": "\n".join(shown_command(protocol, options) for _, protocol, options in MEASURES),
         "CONDITIONS": conditions,
-        "BREAKDOWN": breakdown_table(runner, clean_scores, ("family", "language", "orig_codec", "orig_sr")),
+        "BREAKDOWN": breakdown_table(runner, clean_scores, BREAKDOWN),
         "OUT_OF_FOLD": out_of_fold,
         "SPLICED": splice_table(args, thresholds, spliced_rows),
         "GENUINE_ERRORS": genuine_errors,

@@ -8,6 +8,7 @@ import numpy as np
 
 TELEPHONE_BELOW_HZ = 5500  # telephone copies measure up to 5,000 Hz, wide-band clips from 7,000
 LEAST_SPEECH_OUTPUTS = 25  # half a second of 20 ms outputs
+OTHER_SHARE = 0.4  # of the other band's head in a score
 COPY_SYNTHESIS = ("vocoder", "codec")
 
 
@@ -90,6 +91,7 @@ def source_folds(table, folds, seed=0):
     return np.array([zlib.crc32(f"{seed}/{source}".encode()) % folds for source in table.source])
 
 
-def is_telephone_band(table):
-    """Rows that the program takes for telephone band."""
-    return table.bandwidth_hz < TELEPHONE_BELOW_HZ
+def band_rows(table):
+    """Rows of each band, as the program tells them apart: band -> [rows] of bool."""
+    telephone = table.bandwidth_hz < TELEPHONE_BELOW_HZ
+    return {"full": ~telephone, "telephone": telephone}

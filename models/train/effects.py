@@ -120,6 +120,50 @@ def with_equaliser(samples, rng):
     return np.fft.irfft(spectrum * response, len(samples)).astype(np.float32)
 
 
+def _band_levels(samples):
+    """Knot frequencies and the mean power (dB) of the louder half of 32 ms frames in third-octave bands."""
+    window = 512
+    count = max(len(samples) - window, 1) // 256 + 1
+    padded = np.concatenate([samples, np.zeros(window, np.float32)])
+    frames = padded[np.arange(count)[:, None] * 256 + np.arange(window)] * np.hanning(window)
+    power = np.square(np.abs(np.fft.rfft(frames, axis=1)))
+    total = power.sum(axis=1)
+    mean = power[total >= np.median(total)].mean(axis=0) + 1e-9
+    edges_hz = 100 * 2 ** (np.arange(20) / 3)
+    bins = np.clip(np.round(edges_hz / SAMPLE_RATE_HZ * window).astype(int), 1, window // 2)
+    levels = [mean[a : max(b, a + 1)].mean() for a, b in zip(bins[:-1], bins[1:])]
+    return np.sqrt(edges_hz[:-1] * edges_hz[1:]), 10 * np.log10(levels)
+
+
+def with_spectrum_of(samples, other, share):
+    """Filtered so that the long-term spectrum moves by `share` of the way to that of `other`, by 15 dB at most."""
+    knots_hz, own = _band_levels(samples)
+    _, wanted = _band_levels(other)
+    gains_db = wanted - own
+    gains_db = (share * (gains_db - np.median(gains_db))).clip(-15, 15)
+    spectrum = np.fft.rfft(samples)
+    bins_hz = np.linspace(0, SAMPLE_RATE_HZ / 2, len(spectrum))
+    response = 10 ** (np.interp(np.log(bins_hz + 20), np.log(knots_hz + 20), gains_db) / 20)
+    return at_peak(np.fft.irfft(spectrum * response, len(samples)).astype(np.float32), 0.9)
+
+
+def with_suppressed_noise(samples, rng):
+    """Spectral subtraction of a floor estimated from the quietest tenth of frames, as recorders and calls apply."""
+    window, hop = 512, 128
+    padded = np.concatenate([np.zeros(window, np.float32), samples, np.zeros(2 * window, np.float32)])
+    shape = np.hanning(window + 1)[:-1]
+    starts = np.arange(0, len(padded) - window, hop)
+    spectra = np.fft.rfft(padded[starts[:, None] + np.arange(window)] * shape, axis=1)
+    power = np.square(np.abs(spectra))
+    floor = np.quantile(power, 0.1, axis=0) * rng.uniform(1, 6)
+    gain = np.maximum(1 - floor / (power + 1e-12), 10 ** (-rng.uniform(6, 30) / 10)) ** 0.5
+    frames = np.fft.irfft(spectra * gain, window, axis=1) * shape
+    out = np.zeros(len(padded))
+    for start, frame in zip(starts, frames):
+        out[start : start + window] += frame
+    return (out[window : window + len(samples)] / 1.5).astype(np.float32)
+
+
 def with_compressor(samples, rng):
     """Automatic gain: the envelope of 10-50 ms raised to a power of 0.3-0.8."""
     window = int(rng.uniform(0.01, 0.05) * SAMPLE_RATE_HZ)

@@ -77,7 +77,9 @@ def expected_llr(manifest, scores, row):
     at = [np.log(knot["speech_secs"]) for knot in knots]
     secs = np.log(float(row["exact_speech_secs"]))
     scale, offset = (np.interp(secs, at, [knot[name] for knot in knots]) for name in ("scale", "offset"))
-    return scale * scores[0 if is_full else 1] + offset
+    own, other = scores if is_full else reversed(scores)
+    share = manifest["calibration"]["other_share"]
+    return scale * ((1 - share) * own + share * other) + offset
 
 
 def main():

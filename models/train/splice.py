@@ -67,8 +67,11 @@ def insert_clips(voices, corpus, rng):
             return chosen
 
 
-def write_files(corpus, out, split, files, fold=None):
-    """Writes `files` recordings, half of them with an insert, and `protocol.csv`; seeded by split and fold."""
+def write_files(corpus, out, split, files, fold=None, condition=None):
+    """Writes `files` recordings, half of them with an insert, and `protocol.csv`; seeded by split and fold.
+
+    `condition` is a function of `augment.py` that each finished recording goes through.
+    """
     out.mkdir(parents=True, exist_ok=True)
     clips = [clip for clip in load_clips(corpus, split) if clip.is_core and in_fold(clip, fold)]
     sources = grouped([clip for clip in clips if clip.is_genuine], lambda clip: clip.source)
@@ -91,6 +94,8 @@ def write_files(corpus, out, split, files, fold=None):
             row["insert_end_secs"] = round(end, 2)
         else:
             samples, _ = joined(corpus, genuine, rng)
+        if condition:
+            samples = condition(samples, np.random.default_rng(number), None)
         soundfile.write(out / row["path"], np.clip(samples, -0.99, 0.99), SAMPLE_RATE_HZ, subtype="PCM_16")
         rows.append(row)
     columns = ("path", "label", "source", "system", "insert_start_secs", "insert_end_secs")

@@ -1,6 +1,6 @@
 """From the corpus to a model bundle, in stages whose results are kept under --work and reused.
 
-    python train.py --corpus CORPUS --work WORK --wheels WHEELS --program clonewatch --out ../clonewatch-1 --date DAY
+    python train.py --corpus CORPUS --work WORK --wheels WHEELS --program clonewatch --out ../clonewatch-2 --date DAY
 """
 
 import argparse
@@ -25,9 +25,10 @@ import pretrained
 import splice
 from encoder import pretrained_encoder
 
-TRAIN_CONDITIONS = ("clean", "phone", "phone2", "phone3", "offset", "media", "harsh")
+TRAIN_CONDITIONS = ("clean", *augment.TRAIN)
 VAL_CONDITIONS = ("clean", *augment.VAL)
 PRETRAINED, LAYERS = "base", 2
+THRESHOLD_CONDITIONS = ("clean", "phone", "phone2", "phone3", "media")
 FALSE_ALARM_RATIO = 0.006  # of out-of-fold genuine clips, leaving room below 1 % on other sources
 BONA_FIDE_MISS_RATIO = 0.05
 INSERT_FOLDS, INSERT_FILES, INSERT_FALSE_ALARM_RATIO = (0, 2, 3), 150, 0.01
@@ -72,17 +73,36 @@ def load_table(args, split, conditions):
     return dataset.load_table(args.work / "features", args.work / "statistics", names)
 
 
-def calibrated(table, heads):
+def trained_heads(args, table, settings):
+    """Heads by band, and by band their out-of-fold scores [rows]."""
+    heads, scores = {}, {}
+    for band in bundle.HEAD_FILES:
+        path = args.work / f"head-{band}.pt"
+        if not path.exists():
+            torch.save(head.train(table, settings, band), path)
+        heads[band], scores[band] = torch.load(path, weights_only=False)
+    return heads, scores
+
+
+def out_of_fold_llrs(table, bands, scores):
+    """As the program has them: each row by the head and map of its band."""
+    llrs, secs = np.zeros(len(table.speech)), table.speech * 0.02
+    for band, rows in dataset.band_rows(table).items():
+        mixed = calibrate.mixed(scores, band, dataset.OTHER_SHARE)[rows]
+        llrs[rows] = calibrate.llr(bands[band], mixed, secs[rows])
+    return llrs
+
+
+def calibrated(table, scores):
     """Maps of both bands and decision thresholds from out-of-fold scores."""
-    telephone = dataset.is_telephone_band(table)
-    weights, secs = dataset.balanced_weights(table), table.speech * 0.02
+    weights = dataset.balanced_weights(table)
     group = np.char.add(np.char.add(table.system, "/"), np.char.add(table.speaker, table.condition))
-    bands, llrs = {}, np.zeros(len(secs))
-    for name, rows in (("full", ~telephone), ("telephone", telephone)):
-        scores = heads[name].scores[rows]
-        bands[name] = calibrate.fit_band(scores, table.is_genuine[rows], weights[rows], group[rows])
-        llrs[rows] = calibrate.llr(bands[name], scores, secs[rows])
-    judged = np.isin(table.condition, ("clean", "phone", "phone2"))
+    bands = {}
+    for band, rows in dataset.band_rows(table).items():
+        mixed = calibrate.mixed(scores, band, dataset.OTHER_SHARE)[rows]
+        bands[band] = calibrate.fit_band(mixed, table.is_genuine[rows], weights[rows], group[rows])
+    llrs = out_of_fold_llrs(table, bands, scores)
+    judged = np.isin(table.condition, THRESHOLD_CONDITIONS)
     part = (llrs[judged], table.is_genuine[judged], weights[judged], table.condition[judged])
     spoof_below = calibrate.spoof_threshold(*part, FALSE_ALARM_RATIO)
     above = np.quantile(llrs[judged & ~table.is_genuine], 1 - BONA_FIDE_MISS_RATIO)
@@ -96,27 +116,25 @@ def calibrated(table, heads):
 
 
 class Writer:
-    """Writes bundles that differ in heads, thresholds and card."""
+    """Writes bundles that share the encoder and the maps."""
 
     def __init__(self, args, encoder, bands):
         self.date, self.bands, self.dims = args.date, bands, encoder.statistics_width // 3
         self.encoder = export.encoder_model(encoder)
 
-    def write(self, out, heads, thresholds, text="A bundle for measuring.\n"):
-        models = {band: export.head_model(value.projection, value.head) for band, value in heads.items()}
+    def write(self, out, heads, thresholds, fold=None, text="A bundle for measuring.\n"):
+        """With `fold` the regressions that have not seen that fold's sources."""
+        regressions = {band: part.regression if fold is None else part.without[fold] for band, part in heads.items()}
+        models = {band: export.head_model(heads[band].projection, value) for band, value in regressions.items()}
         bundle.write_bundle(out, self.date, self.encoder, models, self.dims, self.bands, thresholds, text)
 
 
-def insert_thresholds(args, writer, table, settings, thresholds):
+def insert_thresholds(args, writer, heads, thresholds):
     """Thresholds of the insert rule, from spliced files of sources that their bundle's heads have not seen."""
     recordings = []
-    folds = dataset.source_folds(table, head.FOLDS)
     for fold in INSERT_FOLDS:
         model_dir, folder = args.work / f"without-fold-{fold}", args.work / "splices" / f"train-fold-{fold}"
-        if not (model_dir / "manifest.toml").exists():
-            part = table.take(folds != fold)
-            heads = {band: head.train(part, settings, band, with_scores=False) for band in bundle.HEAD_FILES}
-            writer.write(model_dir, heads, thresholds)
+        writer.write(model_dir, heads, thresholds, fold)
         if not (folder / "protocol.csv").exists():
             splice.write_files(args.corpus, folder, "train", INSERT_FILES, fold)
         recordings += inserts.scanned(args.program, model_dir, folder)
@@ -125,7 +143,7 @@ def insert_thresholds(args, writer, table, settings, thresholds):
 
 def main():
     args = arguments()
-    torch.set_num_threads(1)
+    torch.set_num_threads(args.workers)
     for condition in all_conditions():
         split, name = condition.split("-", 1)
         augment.make_copies(args.corpus, args.work / "copies", split, name, args.workers)
@@ -135,22 +153,16 @@ def main():
         embed.embed_condition(encoder, args.work / "features" / condition, args.work / "statistics" / condition)
     settings = head.Settings()
     table = load_table(args, "train", TRAIN_CONDITIONS)
-    heads = {band: head.train(table, settings, band) for band in bundle.HEAD_FILES}
-    np.savez(
-        args.work / "out-of-fold.npz",
-        path=table.path,
-        condition=table.condition,
-        **{band: value.scores for band, value in heads.items()},
-    )
-    bands, thresholds = calibrated(table, heads)
+    heads, scores = trained_heads(args, table, settings)
+    bands, thresholds = calibrated(table, scores)
     writer = Writer(args, encoder, bands)
-    thresholds["insert"], spliced = insert_thresholds(args, writer, table, settings, thresholds)
+    thresholds["insert"], spliced = insert_thresholds(args, writer, heads, thresholds)
     print(json.dumps(thresholds), inserts.file_line("train, sources held out", spliced, thresholds), sep="\n")
     writer.write(args.out, heads, thresholds)
-    rows = card.out_of_fold_rows(table, heads, bands, thresholds)
+    rows = card.out_of_fold_rows(table, out_of_fold_llrs(table, bands, scores), thresholds)
     rows_spliced = [inserts.file_line("train, sources held out", spliced, thresholds)]
     text = card.text(args, dataclasses.asdict(settings), thresholds, rows, rows_spliced)
-    writer.write(args.out, heads, thresholds, text)
+    writer.write(args.out, heads, thresholds, text=text)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ use super::{BandScores, Llr};
 pub struct Calibration {
     /// Channels whose measured bandwidth is below this are telephone band.
     pub split_hz: u32,
+    /// Share of the other band's head in the score, 0-0.5: two heads err less together than one alone.
+    pub other_share: f64,
     /// Full-band map, by rising seconds of speech; never empty.
     pub full: Vec<Knot>,
     /// Telephone-band map, likewise.
@@ -33,13 +35,21 @@ impl Calibration {
     /// (`None`: not measured, taken as telephone band, the more careful head and map).
     pub fn llr(&self, scores: BandScores, bandwidth_hz: Option<u32>, speech_secs: f64) -> Llr {
         let full_band = bandwidth_hz.is_some_and(|hz| hz >= self.split_hz);
-        let (score, knots) = if full_band { (scores.full, &self.full) } else { (scores.telephone, &self.telephone) };
+        let (own, other, knots) = if full_band {
+            (scores.full, scores.telephone, &self.full)
+        } else {
+            (scores.telephone, scores.full, &self.telephone)
+        };
+        let score = (1.0 - self.other_share) * f64::from(own.0) + self.other_share * f64::from(other.0);
         let (scale, offset) = interpolate(knots, speech_secs);
-        Llr((scale * f64::from(score.0) + offset) as f32)
+        Llr((scale * score + offset) as f32)
     }
 
     /// What is wrong with the tables, if anything: knots must exist, rise in time, and have finite, positive scales.
     pub(super) fn fault(&self) -> Option<String> {
+        if !(0.0..=0.5).contains(&self.other_share) {
+            return Some("calibration.other_share: expected 0-0.5".into());
+        }
         [("calibration.full", &self.full), ("calibration.telephone", &self.telephone)].into_iter().find_map(
             |(name, knots)| {
                 let rising = knots.windows(2).all(|pair| pair[0].speech_secs < pair[1].speech_secs);
@@ -77,7 +87,8 @@ mod tests {
     #[test]
     fn maps_by_bandwidth_and_interpolates_in_log_time() {
         let full = vec![knot(2.0, 1.0, 0.0), knot(8.0, 3.0, -1.0)];
-        let table = Calibration { split_hz: 4600, full, telephone: vec![knot(4.0, 0.5, 0.25)] };
+        let telephone = vec![knot(4.0, 0.5, 0.25)];
+        let table = Calibration { split_hz: 4600, other_share: 0.0, full, telephone };
         let scores = BandScores { full: CmScore(2.0), telephone: CmScore(4.0) };
         let llr = |hz, secs| table.llr(scores, hz, secs).0;
         for (hz, secs, expected) in [
@@ -91,6 +102,10 @@ mod tests {
             assert!((llr(hz, secs) - expected).abs() < 1e-6, "{hz:?} Hz, {secs} s: {}", llr(hz, secs));
         }
         assert!(table.fault().is_none());
+        let mixed = Calibration { other_share: 0.25, ..table.clone() };
+        assert!((mixed.llr(scores, Some(8000), 2.0).0 - 2.5).abs() < 1e-6);
+        assert!((mixed.llr(scores, None, 9.0).0 - 2.0).abs() < 1e-6);
+        assert!(Calibration { other_share: 0.6, ..table.clone() }.fault().is_some());
         assert!(Calibration { full: vec![knot(4.0, 1.0, 0.0), knot(2.0, 1.0, 0.0)], ..table }.fault().is_some());
     }
 }
