@@ -40,6 +40,7 @@
 
 pub mod audio;
 pub mod cli;
+pub mod config;
 pub mod decode;
 pub mod error;
 pub mod features;
@@ -50,3 +51,4 @@ pub mod pool;
 pub mod scan;
 pub mod screen;
 pub mod speech;
+pub mod store;
