@@ -50,5 +50,8 @@ pub mod policy;
 pub mod pool;
 pub mod scan;
 pub mod screen;
+pub mod serve;
 pub mod speech;
 pub mod store;
+#[cfg(unix)]
+pub mod watch;

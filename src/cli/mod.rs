@@ -12,6 +12,9 @@ pub mod progress;
 pub mod render;
 pub mod scan;
 pub mod tally;
+#[cfg(unix)]
+pub mod watch;
+pub mod webhook;
 
 use std::{
     fmt,
@@ -44,6 +47,11 @@ enum Command {
     Features(features::Args),
     /// Describe or verify a model bundle
     Model(model::Args),
+    /// Judge what is dropped into a folder, and sort it
+    #[cfg(unix)]
+    Watch(watch::Args),
+    /// Try receivers of events out, and send events again
+    Webhook(webhook::Args),
     /// Write completions for a shell
     Completions(completions::Args),
     /// Write manual pages
@@ -61,6 +69,9 @@ impl Cli {
             Command::Eval(args) => eval::run(args),
             Command::Features(args) => features::run(args),
             Command::Model(args) => model::run(args),
+            #[cfg(unix)]
+            Command::Watch(args) => watch::run(args),
+            Command::Webhook(args) => webhook::run(args),
             Command::Completions(args) => completions::run(args),
             Command::Man(args) => man::run(args),
         }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use super::{Environment, Faults, PLAIN_NAME, Secret, is_plain_name, repeated, secret::MASK};
-use crate::policy::Decision;
+use crate::{policy::Decision, serve::webhook::guard::Network};
 
 /// One receiver of signed events.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,9 +25,9 @@ pub struct Webhook {
     /// Only verdicts with one of these decisions; empty means all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub decisions: Vec<Decision>,
-    /// Let it reach addresses of private networks (10/8, 192.168/16, fc00::/7, …).
-    #[serde(default)]
-    pub allow_private: bool,
+    /// Networks besides the Internet that it may be in, such as `10.20.0.0/16` or `127.0.0.1`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow_networks: Vec<Network>,
     /// A PEM file of the authorities to trust instead of the built-in ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<std::path::PathBuf>,

@@ -419,7 +419,7 @@ impl InputInfo {
     }
 }
 
-fn sha256_of(file: &mut File, shown: &str, pulse: &dyn Fn() -> bool) -> Result<String> {
+pub(crate) fn sha256_of(file: &mut File, shown: &str, pulse: &dyn Fn() -> bool) -> Result<String> {
     let fault = |e| Error::io(shown, e);
     file.rewind().map_err(fault)?;
     let mut hasher = Sha256::new();

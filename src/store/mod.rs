@@ -211,6 +211,20 @@ pub fn open_readonly(dir: &Path) -> Result<Connection> {
     open_reader(&path)
 }
 
+/// Opens the database of the store in `dir` to write to it beside the process that owns it: short changes only.
+///
+/// # Errors
+/// There is none, it cannot be written, or it has another schema than this program's.
+pub fn open_beside(dir: &Path) -> Result<Connection> {
+    let path = dir.join(DATABASE);
+    fs::metadata(&path).map_err(|e| StoreError::io(&path, e))?;
+    let connection = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let ours = schema::STEPS.len() as i64;
+    if found == ours { Ok(connection) } else { Err(StoreError::Newer { path, found, ours }) }
+}
+
 fn open_reader(path: &Path) -> Result<Connection> {
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     connection.busy_timeout(std::time::Duration::from_secs(5))?;

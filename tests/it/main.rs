@@ -12,3 +12,5 @@ mod samples;
 mod scan;
 mod screener;
 mod speech;
+#[cfg(unix)]
+mod watch;

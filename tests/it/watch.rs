@@ -143,8 +143,12 @@ fn until(what: &str, condition: impl Fn() -> bool) {
 
 /// The bytes of a WAV without speech; each `tone` gives other ones.
 fn wav(tone: u32) -> Vec<u8> {
-    let spec =
-        hound::WavSpec { channels: 1, sample_rate: 16_000, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: 16_000,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
     let mut bytes = std::io::Cursor::new(Vec::new());
     let mut writer = hound::WavWriter::new(&mut bytes, spec).unwrap();
     (0..4_000_u32).for_each(|index| writer.write_sample((index.wrapping_mul(tone + 1) % 50) as i16).unwrap());
@@ -327,7 +331,8 @@ fn a_move_that_a_crash_cut_short_is_finished() {
     let watching = place.watch(place.settings());
     until("all again", || watching.desk.delivered_count() == 3);
     assert_eq!(watching.stop().judged_count(), 0);
-    let mut left: Vec<_> = fs::read_dir(&review).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    let mut left: Vec<_> =
+        fs::read_dir(&review).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     left.sort();
     let expected =
         ["copied.wav", "copied.wav.json", "judged.wav", "judged.wav.json", "written.wav", "written.wav.json"];
@@ -347,7 +352,9 @@ fn tagged_files_stay_and_are_judged_again_only_when_they_change() {
     let watching = place.watch(settings());
     until("three", || watching.desk.delivered_count() == 3);
     drop(watching.stop());
-    for (name, result, tone) in [("a.wav", "a.wav.json", 1), ("sub/b.wav", "sub/b.wav.json", 2), ("c.wav", "c.wav-2.json", 3)] {
+    for (name, result, tone) in
+        [("a.wav", "a.wav.json", 1), ("sub/b.wav", "sub/b.wav.json", 2), ("c.wav", "c.wav-2.json", 3)]
+    {
         assert_eq!(fs::read(input.join(name)).unwrap(), wav(tone));
         assert_eq!(fs::read_to_string(input.join(result)).unwrap(), line_of(&input.join(name), &wav(tone)));
     }

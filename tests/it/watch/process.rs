@@ -23,7 +23,10 @@ fn sample(name: &str) -> PathBuf {
 fn end(mut child: Child) -> (String, String) {
     let killed = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
     assert!(killed.success());
-    until("the end", || matches!(fs::read_to_string(format!("/proc/{}/stat", child.id())), Ok(s) if s.contains(") Z ")));
+    until(
+        "the end",
+        || matches!(fs::read_to_string(format!("/proc/{}/stat", child.id())), Ok(s) if s.contains(") Z ")),
+    );
     let (mut out, mut errors) = (String::new(), String::new());
     child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
     child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
@@ -43,7 +46,8 @@ fn genuine_cloned_and_broken_files_are_told_apart_with_the_bytes_of_scan() {
     let source = |name: &str| if name == "broken.mp3" { place.path(name) } else { sample(name) };
     // The same names, so that the results can be the same to the byte.
     clips.iter().for_each(|(name, ..)| fs::copy(source(name), place.path("in").join(name)).map(drop).unwrap());
-    let scan = |name: &str| clonewatch(&place).args(["scan", "--format", "jsonl", &format!("in/{name}")]).output().unwrap();
+    let scan =
+        |name: &str| clonewatch(&place).args(["scan", "--format", "jsonl", &format!("in/{name}")]).output().unwrap();
     let expected = clips.map(|(name, ..)| scan(name).stdout);
     let child = clonewatch(&place)
         .args(["watch", "in", "--settle", "0"])
@@ -91,7 +95,8 @@ fn unusable_arguments_are_refused() {
 #[test]
 fn one_folder_has_one_watcher() {
     let place = Place::new();
-    let start = || clonewatch(&place).args(["watch", "in"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let start =
+        || clonewatch(&place).args(["watch", "in"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let first = start();
     until("its folders", || place.path("in/review").exists());
     let second = start().wait_with_output().unwrap();
