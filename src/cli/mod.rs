@@ -1,6 +1,8 @@
 //! The command line: one file per subcommand. This table is what parses, completes and documents itself.
 
 pub mod completions;
+#[cfg(unix)]
+pub mod doctor;
 pub mod engine;
 pub mod eval;
 pub mod features;
@@ -50,6 +52,9 @@ enum Command {
     /// Judge what is dropped into a folder, and sort it
     #[cfg(unix)]
     Watch(watch::Args),
+    /// Check this machine for everything the daemon needs
+    #[cfg(unix)]
+    Doctor(doctor::Args),
     /// Try receivers of events out, and send events again
     Webhook(webhook::Args),
     /// Write completions for a shell
@@ -71,6 +76,8 @@ impl Cli {
             Command::Model(args) => model::run(args),
             #[cfg(unix)]
             Command::Watch(args) => watch::run(args),
+            #[cfg(unix)]
+            Command::Doctor(args) => doctor::run(args),
             Command::Webhook(args) => webhook::run(args),
             Command::Completions(args) => completions::run(args),
             Command::Man(args) => man::run(args),

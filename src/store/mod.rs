@@ -201,6 +201,12 @@ impl Store {
     }
 }
 
+impl AsRef<Store> for Store {
+    fn as_ref(&self) -> &Store {
+        self
+    }
+}
+
 /// Opens the database of the store in `dir` to read it beside the process that owns it.
 ///
 /// # Errors

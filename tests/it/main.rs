@@ -5,6 +5,8 @@ mod architecture;
 mod bundle;
 mod cli;
 mod decode;
+#[cfg(unix)]
+mod doctor;
 mod features;
 mod hostile;
 mod metrics;
@@ -12,5 +14,7 @@ mod samples;
 mod scan;
 mod screener;
 mod speech;
+mod systemd;
 #[cfg(unix)]
 mod watch;
+mod webhook;

@@ -61,16 +61,16 @@ struct Line {
 }
 
 impl Notifier {
-    /// Starts a thread for each receiver of `config`.
+    /// Starts a thread for each receiver of `config`; `holder` has the store with the outbox.
     ///
     /// # Errors
     /// A receiver whose settings cannot be used; the system gives no thread.
-    pub fn start(store: &Arc<Store>, config: &Config) -> Result<Self> {
+    pub fn start<H: AsRef<Store> + Send + Sync + 'static>(holder: &Arc<H>, config: &Config) -> Result<Self> {
         let mut posts = Vec::new();
         for webhook in &config.webhooks {
             let client = client_of(webhook)?;
             posts.push(Post {
-                store: Arc::clone(store),
+                store: Arc::clone(holder) as Holder,
                 name: webhook.name.clone(),
                 max_attempts: webhook.max_attempts,
                 way: Way::Webhook(client),
@@ -78,7 +78,7 @@ impl Notifier {
         }
         if let Some(syslog) = &config.syslog {
             let receiver = syslog::Receiver::new(syslog).map_err(Error::Config)?;
-            let (store, name) = (Arc::clone(store), SYSLOG.to_owned());
+            let (store, name) = (Arc::clone(holder) as Holder, SYSLOG.to_owned());
             posts.push(Post { store, name, max_attempts: SYSLOG_ATTEMPTS, way: Way::Syslog(receiver) });
         }
         Ok(Self { lines: posts.into_iter().map(Line::start).collect::<Result<_>>()? })
@@ -141,9 +141,12 @@ pub fn send_test(client: &Client) -> std::result::Result<(), Failure> {
     client.send(Message { id: &id, timestamp_secs: now.0.div_euclid(1_000), body: body.as_bytes() })
 }
 
+/// Whoever has the store.
+type Holder = Arc<dyn AsRef<Store> + Send + Sync>;
+
 /// One receiver.
 struct Post {
-    store: Arc<Store>,
+    store: Holder,
     name: String,
     max_attempts: u32,
     way: Way,
@@ -194,7 +197,7 @@ impl Post {
     /// Sends what is due, at most [`MOST_AT_ONCE`] of it, and notes what came of each.
     fn deliver_due(&self, now: UnixMs) -> std::result::Result<Round, StoreError> {
         let endpoint = self.name.clone();
-        let due = self.store.read_blocking(move |connection| {
+        let due = self.store.as_ref().as_ref().read_blocking(move |connection| {
             // Where the clock was put back, nothing waits longer than it was ever meant to.
             let horizon = now.plus(LAST_RETRY_MS * 2);
             let late = outbox::next_due(connection, &endpoint)?.filter(|next| *next > horizon);
@@ -213,7 +216,7 @@ impl Post {
             }
         }
         let done = UnixMs::now();
-        self.store.write_blocking(move |tx| {
+        self.store.as_ref().as_ref().write_blocking(move |tx| {
             for (delivery, outcome) in due.iter().zip(outcomes) {
                 match outcome {
                     Ok(()) => outbox::delivered(tx, delivery.seq, done)?,
