@@ -141,6 +141,7 @@ impl Desk for Alone {
         Ok(Judged {
             action: self.engine.policy.action(result.decision),
             line: self.jsonl.result(&result),
+            shown: shown.to_owned(),
             sha256: result.input.sha256,
         })
     }

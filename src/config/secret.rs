@@ -66,8 +66,10 @@ impl Environment {
         }
     }
 
-    /// Path of the credential `name`, where the service manager has laid one out.
+    /// Path of the credential `name`, where the service manager has laid one out: under that name, or as `secret_name`,
+    /// which is what `LoadCredential=secret:FOLDER` makes of a file `name` in it.
     pub fn credential(&self, name: &str) -> Option<PathBuf> {
-        self.credentials_dir.as_ref().map(|dir| dir.join(name)).filter(|path| path.exists())
+        let dir = self.credentials_dir.as_ref()?;
+        [name.to_owned(), format!("secret_{name}")].into_iter().map(|name| dir.join(name)).find(|path| path.exists())
     }
 }

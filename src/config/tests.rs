@@ -119,6 +119,9 @@ fn secrets_come_from_the_environment_before_credentials_before_the_file() {
     assert_eq!(secret(&environment), "whsec_ZmlsZQ==");
     environment.credentials_dir = Some(dir.path().to_owned());
     assert_eq!(secret(&environment), "whsec_Y3JlZA==");
+    // As a whole folder of credentials is laid out.
+    std::fs::rename(dir.path().join("webhook-fraud-desk"), dir.path().join("secret_webhook-fraud-desk")).unwrap();
+    assert_eq!(secret(&environment), "whsec_Y3JlZA==");
     environment.variables.insert("CLONEWATCH_WEBHOOK_FRAUD_DESK".into(), Secret::new("whsec_ZW52"));
     assert_eq!(secret(&environment), "whsec_ZW52");
 }

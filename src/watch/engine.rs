@@ -315,7 +315,7 @@ impl<'a> Engine<'a> {
 
     fn finish(&mut self, job: &Job, outcome: Outcome) {
         match outcome {
-            Outcome::Later => self.pending.postpone(&job.below, Instant::now()),
+            Outcome::Later | Outcome::Failed(Error::Interrupted) => self.pending.postpone(&job.below, Instant::now()),
             Outcome::Failed(error) => self.fail(&job.below, &said_of(&error, &job.shown)),
             Outcome::Judged { known, sha256, is_repeated } => {
                 let Some(tree) = &self.tree else { return self.drop_file(&job.below) };
@@ -415,18 +415,26 @@ impl Shared<'_> {
         let extension = crate::decode::extension_of(&job.below).unwrap_or_default().to_lowercase();
         let key = sha256_hex(format!("{sha256} {extension} {}", self.desk.basis()).as_bytes());
         let Some(_claim) = Claim::on(self, &key) else { return Ok(Outcome::Later) };
-        if let Some(mut known) = self.ledger().verdict(&key)? {
+        // Looked up apart, so that the ledger is not locked while a file is judged.
+        let remembered = self.ledger().verdict(&key)?;
+        let is_repeated = remembered.is_some();
+        let mut known = match remembered {
+            Some(known) => known,
+            None => {
+                let judged = self.desk.judge(file, &job.shown)?;
+                if judged.sha256 != sha256 {
+                    return Ok(Outcome::Later);
+                }
+                let known = Known { shown: judged.shown, action: judged.action, line: judged.line };
+                self.ledger().remember(&key, &known)?;
+                known
+            }
+        };
+        if known.shown != job.shown {
             known.line = relabelled(&known.line, &known.shown, &job.shown)?;
             known.shown.clone_from(&job.shown);
-            return Ok(Outcome::Judged { known, sha256, is_repeated: true });
         }
-        let judged = self.desk.judge(file, &job.shown)?;
-        if judged.sha256 != sha256 {
-            return Ok(Outcome::Later);
-        }
-        let known = Known { shown: job.shown.clone(), action: judged.action, line: judged.line };
-        self.ledger().remember(&key, &known)?;
-        Ok(Outcome::Judged { known, sha256, is_repeated: false })
+        Ok(Outcome::Judged { known, sha256, is_repeated })
     }
 }
 

@@ -136,7 +136,8 @@ pub trait Desk: Sync {
     /// Judges an open file that is shown as `shown`.
     ///
     /// # Errors
-    /// Only what is not the media's doing; the file is tried again later.
+    /// Only what is not the media's doing; the file is tried again later. [`Error::Interrupted`] is no fault: it is tried
+    /// again as soon as may be.
     fn judge(&self, file: File, shown: &str) -> Result<Judged>;
 
     /// A file has been dealt with.
@@ -153,6 +154,8 @@ pub struct Judged {
     pub action: Action,
     /// As `scan --format jsonl` writes it, with the line feed.
     pub line: String,
+    /// The path that the line shows; another than was asked for where the answer was there already.
+    pub shown: String,
     /// Of the bytes that were judged.
     pub sha256: String,
 }

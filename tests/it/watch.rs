@@ -59,7 +59,8 @@ impl Desk for Account {
         let result = engine().screen_file(file, shown.into(), &options, &|| true)?.judge(&engine().policy);
         self.judged.lock().unwrap().push(shown.into());
         let line = Jsonl(provenance(engine())).result(&result);
-        Ok(Judged { action: engine().policy.action(result.decision), line, sha256: result.input.sha256 })
+        let action = engine().policy.action(result.decision);
+        Ok(Judged { action, line, shown: shown.into(), sha256: result.input.sha256 })
     }
 
     fn delivered(&self, delivery: &Delivery) {
