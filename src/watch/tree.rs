@@ -374,7 +374,7 @@ fn remove_stale_partial(folder: &OwnedFd, name: &OsStr) {
     let Ok(found) = sys::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) else { return };
     let now = std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs() as i64);
     let is_ours = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile;
-    if is_ours && now.saturating_sub(found.st_mtime as i64) > PARTIAL_STALE_SECS {
+    if is_ours && now.saturating_sub(found.st_mtime) > PARTIAL_STALE_SECS {
         let _ = sys::unlinkat(folder, name, AtFlags::empty());
     }
 }
@@ -421,6 +421,6 @@ fn identity_of(found: &sys::Stat) -> (u64, u64) {
 }
 
 fn stamp_of(found: &sys::Stat) -> Stamp {
-    let modified_ns = (found.st_mtime as i64).saturating_mul(1_000_000_000).saturating_add(found.st_mtime_nsec as i64);
+    let modified_ns = (found.st_mtime).saturating_mul(1_000_000_000).saturating_add(found.st_mtime_nsec as i64);
     Stamp { identity: identity_of(found), size_bytes: found.st_size as u64, modified_ns }
 }

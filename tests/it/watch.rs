@@ -28,7 +28,7 @@ use clonewatch::{
 };
 
 /// Long enough for a slow machine; a hang is what it tells apart.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// A result of the clips that are made here: they hold no speech.
 const REVIEW: &str = "review";
 
@@ -248,7 +248,7 @@ fn links_lead_nowhere() {
 fn a_queue_that_overflows_loses_nothing() {
     let place = Place::new();
     let input = place.path("in");
-    let watching = place.watch(Settings { most_events: 1, most_pending: 7, ..place.settings() });
+    let watching = place.watch(Settings { most_events: 1, most_pending: 50, ..place.settings() });
     // Content repeats, so that most need no judging.
     for index in 0..300 {
         put(&input.join(format!("{}/{index}.wav", index % 10)), &wav(index % 5));
