@@ -112,7 +112,7 @@ fn an_unreadable_file_is_named_once_and_stays() {
     for name in ["closed.wav", "open.wav"] {
         put(&place.path("in").join(name), &wav(1));
     }
-    fs::set_permissions(place.path("in/closed.wav"), std::os::unix::fs::PermissionsExt::from_mode(0)).unwrap();
+    fs::set_permissions(place.path("in/closed.wav"), std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
     let mut command = clonewatch(&place);
     // Permissions bind everybody but root.
     if fs::File::open(place.path("in/closed.wav")).is_ok() {
