@@ -162,15 +162,16 @@ impl<'a> Engine<'a> {
                 self.walk_if_due();
                 self.look_at_files();
             }
-            self.listen(messages);
+            // Files cannot be looked at then, however long they have been due.
+            let is_idle = is_stopping || self.tree.is_none() || !self.has_hands();
+            self.listen(messages, if is_idle { None } else { self.pending.next_due() });
         }
     }
 
-    /// Waits for something to happen, then takes all that has.
-    fn listen(&mut self, messages: &Receiver<Message>) {
+    /// Waits for something to happen, at most until the next look, then takes all that has.
+    fn listen(&mut self, messages: &Receiver<Message>, next_look: Option<Instant>) {
         let now = Instant::now();
-        let next_look = if self.has_hands() { self.pending.next_due() } else { None };
-        let wake = next_look.map_or(self.next_walk, |look| look.min(self.next_walk)).min(now + TICK);
+        let wake = next_look.map_or(now + TICK, |look| look.min(now + TICK));
         match messages.recv_timeout(wake.saturating_duration_since(now)) {
             Ok(message) => {
                 self.take(message);

@@ -5,7 +5,6 @@
 //! and goes on, without a journal of its own.
 
 use std::{
-    fs,
     io::ErrorKind,
     path::{Path, PathBuf},
 };
@@ -13,7 +12,7 @@ use std::{
 use super::{
     Folders, Placing,
     ledger::{Known, Ledger},
-    tree::{Existing, Stamp, Tree},
+    tree::{Existing, Stamp, Tree, make_output},
 };
 use crate::{
     config::Layout,
@@ -48,7 +47,7 @@ impl Places {
     pub(super) fn new(placing: &Placing, watched: &Path) -> Result<Self> {
         let root = watched.canonicalize().map_err(|e| Error::io(watched.display(), e))?;
         for folder in folders_of(placing) {
-            fs::create_dir_all(folder).map_err(|e| Error::io(folder.display(), e))?;
+            make_output(folder).map_err(|e| Error::io(folder.display(), e))?;
             let resolved = folder.canonicalize().map_err(|e| Error::io(folder.display(), e))?;
             if root.starts_with(&resolved) {
                 let (folder, watched) = (folder.display(), watched.display());
@@ -114,7 +113,7 @@ impl Places {
     fn output(&mut self, index: usize, folder: &Path) -> Result<&Tree> {
         let slot = &mut self.outputs[index];
         if !slot.as_ref().is_some_and(Tree::is_current) {
-            fs::create_dir_all(folder).map_err(|e| Error::io(folder.display(), e))?;
+            make_output(folder).map_err(|e| Error::io(folder.display(), e))?;
             *slot = Some(Tree::open(folder).map_err(|e| Error::io(folder.display(), e))?);
         }
         Ok(slot.as_ref().expect("opened just now"))
@@ -202,6 +201,8 @@ fn numbered(path: &Path, number: u32) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -87,11 +87,16 @@ impl Tree {
     fn make_folder(&self, below: &Path) -> io::Result<OwnedFd> {
         let mut folder = self.root.try_clone()?;
         for name in names(below)? {
-            match sys::mkdirat(&folder, name, Mode::from_raw_mode(0o777)) {
-                Ok(()) | Err(rustix::io::Errno::EXIST) => {}
-                Err(error) => return Err(error.into()),
+            let made = sys::mkdirat(&folder, name, Mode::from_raw_mode(0o700));
+            if !matches!(made, Ok(()) | Err(rustix::io::Errno::EXIST)) {
+                made?;
             }
-            folder = sys::openat(&folder, name, FOLDER_FLAGS, Mode::empty())?;
+            let inner = sys::openat(&folder, name, FOLDER_FLAGS, Mode::empty())?;
+            if made.is_ok() {
+                // Whoever may look into the folder above may look into this one, whatever the process's umask.
+                sys::fchmod(&inner, Mode::from_raw_mode(sys::fstat(&folder)?.st_mode & 0o777))?;
+            }
+            folder = inner;
         }
         Ok(folder)
     }
@@ -283,6 +288,15 @@ fn walk_folder(
         }
     }
     true
+}
+
+/// Makes a folder, and those above it, where they are missing, with the permissions of the one above.
+pub(super) fn make_output(path: &Path) -> io::Result<()> {
+    let nearest = path.ancestors().find(|above| above.as_os_str().is_empty() || above.exists());
+    let nearest = nearest.ok_or_else(|| io::Error::from(ErrorKind::NotFound))?;
+    let below = path.strip_prefix(nearest).map_err(|_| io::Error::from(ErrorKind::InvalidInput))?;
+    let nearest = if nearest.as_os_str().is_empty() { Path::new(".") } else { nearest };
+    Tree::open(nearest)?.make_folder(below).map(drop)
 }
 
 /// Who is told what a walk meets.

@@ -5,7 +5,7 @@ mod process;
 use std::{
     fs::{self, File},
     io::Write,
-    os::unix::fs::{MetadataExt, symlink},
+    os::unix::fs::{MetadataExt, PermissionsExt, symlink},
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, OnceLock,
@@ -366,6 +366,21 @@ fn tagged_files_stay_and_are_judged_again_only_when_they_change() {
     until("the changed one", || watching.desk.delivered_count() == 1);
     assert_eq!(watching.stop().judged_count(), 1);
     assert_eq!(fs::read_to_string(input.join("a.wav.json")).unwrap(), line_of(&input.join("a.wav"), &wav(4)));
+}
+
+#[test]
+fn folders_for_results_are_as_open_as_the_watched_one() {
+    let place = Place::new();
+    let input = place.path("in");
+    fs::set_permissions(&input, fs::Permissions::from_mode(0o775)).unwrap();
+    put(&input.join("sub/a.wav"), &wav(1));
+    let watching = place.watch(place.settings());
+    until("the file", || watching.desk.delivered_count() == 1);
+    drop(watching.stop());
+    for name in ["accepted", "review", "review/sub", "flagged"] {
+        assert_eq!(input.join(name).metadata().unwrap().mode() & 0o777, 0o775, "{name}");
+    }
+    assert_eq!(input.join("review/sub/a.wav.json").metadata().unwrap().mode() & 0o777, 0o644);
 }
 
 #[test]

@@ -26,7 +26,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 const PATIENCE: Duration = Duration::from_secs(90);
-const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+pub(super) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 /// The bytes that [`SECRET`] stands for.
 const KEY: [u8; 24] = [
     0x31, 0xf2, 0x90, 0xf6, 0xbf, 0x06, 0x29, 0x8a, 0xab, 0x4f, 0x08, 0xd4, 0x3c, 0x3f, 0x08, 0x2c, 0xf6, 0x48, 0xa3,
@@ -55,18 +55,18 @@ fn base64(bytes: &[u8]) -> String {
 
 /// A request as it arrived.
 #[derive(Debug, Clone)]
-struct Request {
+pub(super) struct Request {
     head: String,
-    body: Vec<u8>,
+    pub(super) body: Vec<u8>,
 }
 
 impl Request {
-    fn header(&self, name: &str) -> &str {
+    pub(super) fn header(&self, name: &str) -> &str {
         let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
         lines.find(|(found, _)| found.eq_ignore_ascii_case(name)).map_or("", |(_, value)| value.trim())
     }
 
-    fn is_signed(&self) -> bool {
+    pub(super) fn is_signed(&self) -> bool {
         let signed = format!("{}.{}.", self.header("webhook-id"), self.header("webhook-timestamp"));
         let mac = hmac(&KEY, &[signed.as_bytes(), &self.body].concat());
         self.header("webhook-signature") == format!("v1,{}", base64(&mac))
@@ -74,9 +74,9 @@ impl Request {
 }
 
 /// What the receiver does with the n-th request.
-type Answers = Arc<dyn Fn(usize, &mut TcpStream) + Send + Sync>;
+pub(super) type Answers = Arc<dyn Fn(usize, &mut TcpStream) + Send + Sync>;
 
-fn status(code: u16) -> Answers {
+pub(super) fn status(code: u16) -> Answers {
     answer_with(move |_| code)
 }
 
@@ -87,15 +87,15 @@ fn answer_with(code: impl Fn(usize) -> u16 + Send + Sync + 'static) -> Answers {
 }
 
 /// A tiny HTTP server that keeps what it was sent.
-struct Receiver {
-    address: SocketAddr,
+pub(super) struct Receiver {
+    pub(super) address: SocketAddr,
     requests: Arc<Mutex<Vec<Request>>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Receiver {
-    fn start(answers: Answers) -> Self {
+    pub(super) fn start(answers: Answers) -> Self {
         Self::start_at("127.0.0.1:0".parse().unwrap(), answers)
     }
 
@@ -119,7 +119,7 @@ impl Receiver {
         Self { address, requests, stop, thread: Some(thread) }
     }
 
-    fn requests(&self) -> Vec<Request> {
+    pub(super) fn requests(&self) -> Vec<Request> {
         self.requests.lock().unwrap().clone()
     }
 }
@@ -229,7 +229,7 @@ fn local(receiver: &Receiver, more: &str) -> String {
     webhook("desk", &url, &format!("allow_networks = ['127.0.0.1']\n{more}"))
 }
 
-fn until(what: &str, condition: impl Fn() -> bool) {
+pub(super) fn until(what: &str, condition: impl Fn() -> bool) {
     let started = Instant::now();
     while !condition() {
         assert!(started.elapsed() < PATIENCE, "still waiting: {what}");
@@ -237,7 +237,7 @@ fn until(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
@@ -416,7 +416,7 @@ fn a_verdict_is_an_event_for_syslog_too() {
     let address = siem.local_addr().unwrap();
     let desk = Desk::new(&format!("[syslog]\ntransport = 'udp'\naddress = '{address}'"));
     let notifier = desk.notifier();
-    let job = desk.add_verdict("a=b|c\n.wav", &["syslog"]);
+    let job = desk.add_verdict("a=b|c\n.wav", &[clonewatch::serve::webhook::SYSLOG]);
     let mut datagram = [0; 4_096];
     let bytes = siem.recv(&mut datagram).unwrap();
     let event = text(&datagram[..bytes]);

@@ -29,6 +29,9 @@ use std::{
 use client::{Client, Failure, Message, Target};
 use sign::Keys;
 
+/// Name of the syslog receiver in the outbox; no webhook can have it.
+pub const SYSLOG: &str = "(syslog)";
+
 use crate::{
     config::{Config, Webhook},
     error::{Error, Result},
@@ -37,8 +40,6 @@ use crate::{
 
 /// Messages to one receiver at the same time.
 pub(crate) const MOST_AT_ONCE: usize = 4;
-/// Name of the syslog receiver in the outbox.
-pub const SYSLOG: &str = "syslog";
 /// Attempts for syslog, whose receiver has no setting of its own.
 const SYSLOG_ATTEMPTS: u32 = 12;
 /// Longest sleep: how soon an event that nobody woke us for is sent.

@@ -45,8 +45,8 @@ impl Receiver {
             SyslogTransport::Udp => Way::Udp(address()?),
             SyslogTransport::Tcp => Way::Tcp(address()?),
         };
-        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        Ok(Self { way, format: config.format, host: plain(host.trim()) })
+        let host = rustix::system::uname();
+        Ok(Self { way, format: config.format, host: plain(&host.nodename().to_string_lossy()) })
     }
 
     /// Sends an event of the outbox. Without an answer there is no proof of arrival, so "sent" is what it means.
@@ -112,4 +112,52 @@ fn plain(text: &str) -> String {
 
 fn cut(message: &str) -> &str {
     &message[..message.floor_char_boundary(MAX_DATAGRAM_BYTES.min(message.len()))]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Read, net::TcpListener};
+
+    use super::*;
+
+    const EVENT: &[u8] =
+        br#"{"type":"scan.finished","timestamp":"2026-11-24T10:59:52.000Z","data":{"decision":"spoof"}}"#;
+
+    fn receiver(way: Way, format: SyslogFormat) -> Receiver {
+        Receiver { way, format, host: plain("h o\u{e9}st") }
+    }
+
+    #[test]
+    fn this_machines_log_gets_a_datagram() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let log = UnixDatagram::bind(&path).unwrap();
+        receiver(Way::Local(path), SyslogFormat::Cef).send(EVENT).unwrap();
+        let mut bytes = [0; 1_024];
+        let count = log.recv(&mut bytes).unwrap();
+        let expected = format!("<108>clonewatch: {}", cef::line_of(&serde_json::from_slice(EVENT).unwrap()));
+        assert_eq!(String::from_utf8_lossy(&bytes[..count]), expected);
+        let missing = receiver(Way::Local(folder.path().join("gone")), SyslogFormat::Cef).send(EVENT).unwrap_err();
+        assert!(missing.why.contains("gone: "), "{missing:?}");
+    }
+
+    #[test]
+    fn tcp_messages_are_counted() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        receiver(Way::Tcp(listener.local_addr().unwrap()), SyslogFormat::Json).send(EVENT).unwrap();
+        let mut text = String::new();
+        listener.accept().unwrap().0.read_to_string(&mut text).unwrap();
+        let (count, message) = text.split_once(' ').unwrap();
+        assert_eq!(count.parse::<usize>().unwrap(), message.len());
+        let head = format!("<108>1 2026-11-24T10:59:52.000Z host clonewatch {} scan.finished - {{", std::process::id());
+        assert!(message.starts_with(&head), "{message}");
+    }
+
+    #[test]
+    fn datagrams_are_cut_between_characters() {
+        let long = "\u{e9}".repeat(2_000);
+        assert_eq!(cut(&long).len(), MAX_DATAGRAM_BYTES);
+        assert_eq!(cut(&format!("x{long}")).len(), MAX_DATAGRAM_BYTES - 1);
+        assert_eq!(cut("short"), "short");
+    }
 }
