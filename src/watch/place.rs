@@ -97,7 +97,9 @@ impl Places {
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 Err(error) => {
                     // A result without its file would be read as an answer about something else.
-                    withdraw(output, &result);
+                    if !output.exists(&target) {
+                        withdraw(output, &result);
+                    }
                     return Err(failed(&target, error));
                 }
                 Ok(()) => return Ok(placed),
