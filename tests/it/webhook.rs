@@ -110,7 +110,7 @@ impl Receiver {
                     return;
                 }
                 let mut stream = stream.unwrap();
-                if let Some(request) = read_request(&stream) {
+                if let Some(request) = read_request(&mut stream) {
                     kept.lock().unwrap().push(request);
                     answers(count.fetch_add(1, Ordering::Relaxed), &mut stream);
                 }
@@ -132,7 +132,7 @@ impl Drop for Receiver {
     }
 }
 
-fn read_request(stream: &TcpStream) -> Option<Request> {
+fn read_request(stream: &mut impl Read) -> Option<Request> {
     let mut reader = BufReader::new(stream);
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
@@ -407,6 +407,50 @@ fn the_machines_own_networks_are_out_of_reach_unless_named() {
     command.args(["webhook", "test", "--config"]).arg(desk.folder.path().join("clonewatch.toml"));
     let output = command.env("http_proxy", "http://127.0.0.1:9").env("ALL_PROXY", "http://127.0.0.1:9").output();
     assert_eq!(output.unwrap().status.code(), Some(0));
+}
+
+/// A receiver behind TLS, whose certificate is for `name`; gives its port and the certificate as PEM.
+fn tls_receiver(name: &str) -> (u16, String, JoinHandle<Option<Request>>) {
+    use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned, crypto::ring, pki_types::PrivateKeyDer};
+    let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+    let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let thread = thread::spawn(move || {
+        let connection = ServerConnection::new(Arc::new(config)).unwrap();
+        let mut stream = StreamOwned::new(connection, listener.accept().unwrap().0);
+        let request = read_request(&mut stream)?;
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
+        Some(request)
+    });
+    (port, made.cert.pem(), thread)
+}
+
+#[test]
+fn tls_trusts_only_whom_it_is_told_to_and_only_by_name() {
+    for (name, knows_ca, words) in [
+        ("localhost", true, "delivered in"),
+        ("localhost", false, "UnknownIssuer"),
+        ("example.org", true, "not valid for name"),
+    ] {
+        let (port, pem, receiver) = tls_receiver(name);
+        let folder = tempfile::tempdir().unwrap();
+        let ca = folder.path().join("ca.pem");
+        std::fs::write(&ca, pem).unwrap();
+        let ca = if knows_ca { format!("ca = '{}'", ca.display()) } else { String::new() };
+        let more = format!("allow_networks = ['127.0.0.0/8', '::1']\n{ca}");
+        let desk = Desk::new(&webhook("desk", &format!("https://localhost:{port}/"), &more));
+        let said = text(&desk.run(&["webhook", "test"]).stdout);
+        assert!(said.contains(words), "{name} {knows_ca}: {said}");
+        let request = receiver.join().unwrap();
+        assert_eq!(request.is_some_and(|request| request.is_signed()), words == "delivered in");
+    }
 }
 
 #[test]
