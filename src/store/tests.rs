@@ -202,7 +202,7 @@ fn kept_audio_and_old_jobs_are_purged_in_their_time() {
         bench.write(move |tx| jobs::purge(tx, &expiry, UnixMs(20)))
     };
     assert!(purge(9, None).is_empty() && bench.job(&id).unwrap().audio_kept, "not before its time");
-    assert_eq!(purge(10, None), [id.clone()]);
+    assert_eq!(purge(10, None), std::slice::from_ref(&id));
     assert!(!bench.job(&id).unwrap().audio_kept);
     purge(10, Some(10));
     assert_eq!(bench.job(&id), None);
