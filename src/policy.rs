@@ -108,7 +108,7 @@ pub enum Action {
 }
 
 /// An action per decision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Actions {
     /// Default: accept.
     pub bona_fide: Action,

@@ -1,5 +1,7 @@
 //! The command line: one file per subcommand. This table is what parses, completes and documents itself.
 
+pub mod audit;
+pub mod check_config;
 pub mod completions;
 #[cfg(unix)]
 pub mod doctor;
@@ -13,7 +15,9 @@ pub mod model;
 pub mod progress;
 pub mod render;
 pub mod scan;
+pub mod serve;
 pub mod tally;
+pub mod token;
 #[cfg(unix)]
 pub mod watch;
 pub mod webhook;
@@ -57,6 +61,14 @@ enum Command {
     Doctor(doctor::Args),
     /// Try receivers of events out, and send events again
     Webhook(webhook::Args),
+    /// Run the service: HTTP API, watched folders, webhooks
+    Serve(serve::Args),
+    /// Check a configuration file and print the effective one
+    CheckConfig(check_config::Args),
+    /// Make access tokens for the service
+    Token(token::Args),
+    /// Verify the service's audit log
+    Audit(audit::Args),
     /// Write completions for a shell
     Completions(completions::Args),
     /// Write manual pages
@@ -79,6 +91,10 @@ impl Cli {
             #[cfg(unix)]
             Command::Doctor(args) => doctor::run(args),
             Command::Webhook(args) => webhook::run(args),
+            Command::Serve(args) => serve::run(args),
+            Command::CheckConfig(args) => check_config::run(args),
+            Command::Token(args) => token::run(args),
+            Command::Audit(args) => audit::run(args),
             Command::Completions(args) => completions::run(args),
             Command::Man(args) => man::run(args),
         }

@@ -36,7 +36,7 @@ use lane::Lane;
 /// Threads that read.
 const READERS: usize = 2;
 /// Name of the database inside the folder.
-const DATABASE: &str = "clonewatch.db";
+pub const DATABASE: &str = "clonewatch.db";
 
 /// Why the store did not do what was asked. Nothing of it was done then.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +60,9 @@ pub enum StoreError {
         /// The latest this program knows.
         ours: i64,
     },
+    /// Stored evidence that this program cannot read.
+    #[error("stored evidence: {0}")]
+    Evidence(String),
     /// SQLite's own word.
     #[error("database: {0}")]
     Sql(rusqlite::Error),

@@ -48,9 +48,17 @@ impl Spool {
     /// # Errors
     /// The disk is full or fails; the job must not be accepted then.
     pub fn seal(&self, job: &JobId, file: &File) -> Result<()> {
-        let (part, path) = (self.part_of(job), self.path_of(job));
-        file.sync_all().map_err(|e| StoreError::io(&part, e))?;
-        fs::rename(&part, &path).map_err(|e| StoreError::io(&part, e))?;
+        file.sync_all().map_err(|e| StoreError::io(&self.part_of(job), e))?;
+        self.publish(job)
+    }
+
+    /// Gives the audio of `job`, which is on disk already, its final name, and puts that on disk too.
+    ///
+    /// # Errors
+    /// As [`Spool::seal`].
+    pub fn publish(&self, job: &JobId) -> Result<()> {
+        let part = self.part_of(job);
+        fs::rename(&part, self.path_of(job)).map_err(|e| StoreError::io(&part, e))?;
         File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(|e| StoreError::io(&self.dir, e))
     }
 
