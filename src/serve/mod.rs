@@ -14,12 +14,14 @@ pub mod admission;
 pub mod core;
 mod housekeeping;
 pub mod http;
+mod intake;
 mod judge;
 mod listen;
 pub mod live;
 mod logging;
 mod manager;
 pub mod metrics;
+mod outlets;
 pub mod pulse;
 pub mod queue;
 mod reload;
@@ -76,7 +78,15 @@ pub fn run(path: Option<PathBuf>) -> Result<()> {
     };
     let (sockets, signals) = opened?;
     let workers = start_workers(&core)?;
+    let outlets = {
+        let (core, handle) = (Arc::clone(&core), runtime.handle().clone());
+        let named = thread::Builder::new().name("outlets".into());
+        named.spawn(move || outlets::run(&core, &handle)).map_err(|e| Error::Fault(format!("thread: {e}")))?
+    };
     runtime.block_on(serve(&core, sockets, signals, path.as_deref()));
+    if outlets.join().is_err() {
+        warn!("watched folders and receivers ended by a panic, see above");
+    }
     for worker in workers {
         // A worker's panics are caught and counted where they happen.
         let _ = worker.join();

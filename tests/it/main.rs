@@ -9,6 +9,8 @@ mod decode;
 mod doctor;
 mod features;
 mod hostile;
+#[cfg(unix)]
+mod intake;
 mod metrics;
 mod samples;
 mod scan;
