@@ -46,6 +46,8 @@ pub enum Exit {
     Inconclusive,
     /// At least one input is a spoof.
     Spoof,
+    /// `doctor` found that something is wrong with this machine's set-up.
+    Unsound,
     /// Something operational failed (bad arguments, unreadable file, fault).
     Operational,
 }
@@ -55,7 +57,7 @@ impl Exit {
     pub fn code(self) -> u8 {
         match self {
             Self::BonaFide => 0,
-            Self::Spoof => 1,
+            Self::Spoof | Self::Unsound => 1,
             Self::Operational => 2,
             Self::Inconclusive => 3,
         }

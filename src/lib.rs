@@ -27,6 +27,7 @@
 //! | [`decode`] | symphonia, Opus, telephone codecs, [`decode::Limits`] | no |
 //! | [`pool`] | CPU workers, results in order, bounded queues | no |
 //! | [`scan`] | one input → decoded → screened → [`scan::ScanResult`] | no |
+//! | `watch` | watched folders: judged once, sorted or tagged; [`serve::webhook`] tells others of verdicts | no |
 //! | [`cli`] | one file per subcommand | no |
 //!
 //! # Invariants
@@ -40,6 +41,7 @@
 
 pub mod audio;
 pub mod cli;
+pub mod config;
 pub mod decode;
 pub mod error;
 pub mod features;
@@ -49,4 +51,8 @@ pub mod policy;
 pub mod pool;
 pub mod scan;
 pub mod screen;
+pub mod serve;
 pub mod speech;
+pub mod store;
+#[cfg(unix)]
+pub mod watch;

@@ -13,7 +13,7 @@ use crate::{
 const LEAST_SPEECH_SECS: f64 = 0.2;
 
 /// What is said of a channel or a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Decision {
     /// Genuine human speech.
@@ -25,7 +25,7 @@ pub enum Decision {
 }
 
 /// Why a decision is inconclusive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// Nothing in the channel is speech.
@@ -82,38 +82,121 @@ pub struct Stretch {
     pub llr: Llr,
 }
 
-/// Thresholds under a name.
+/// Thresholds and actions under a name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
     /// Goes into every result.
     pub id: String,
     /// Where decisions change.
     pub thresholds: Thresholds,
+    /// Whether a channel without speech beside one with speech leaves the file's decision to the other. Default: no.
+    pub ignore_silent_channels: bool,
+    /// What to do with a file, by its decision.
+    pub actions: Actions,
 }
 
-/// A policy file: what it leaves out is the model's default.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PolicyFile {
-    id: String,
-    spoof_below: Option<f32>,
-    bona_fide_above: Option<f32>,
-    min_speech_secs: Option<f64>,
-    insert: Option<InsertFile>,
+/// What to do with a judged file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Let it pass.
+    Accept,
+    /// A person should listen.
+    Review,
+    /// Hold it and raise an alarm.
+    Flag,
 }
 
-#[derive(Deserialize)]
+/// An action per decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Actions {
+    /// Default: accept.
+    pub bona_fide: Action,
+    /// Default: review.
+    pub inconclusive: Action,
+    /// Default: flag.
+    pub spoof: Action,
+}
+
+impl Default for Actions {
+    fn default() -> Self {
+        Self { bona_fide: Action::Accept, inconclusive: Action::Review, spoof: Action::Flag }
+    }
+}
+
+/// A policy as it is written down: what it leaves out is the model's default.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct InsertFile {
-    spoof_below: Option<f32>,
-    drop_nats: Option<f32>,
-    min_windows: Option<usize>,
+pub struct PolicyRules {
+    /// Needed in a policy file; left out where a section's name stands for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// LLR below this: spoof.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spoof_below: Option<f32>,
+    /// LLR from here on: bona fide.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bona_fide_above: Option<f32>,
+    /// Least seconds of speech for any decision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_speech_secs: Option<f64>,
+    /// See [`Policy::ignore_silent_channels`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ignore_silent_channels: Option<bool>,
+    /// When a stretch decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub insert: Option<InsertRules>,
+    /// What to do, by decision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actions: Option<ActionRules>,
+}
+
+/// `[insert]` of a policy.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InsertRules {
+    /// Mean LLR of the stretch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spoof_below: Option<f32>,
+    /// Nats below the median of the rest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drop_nats: Option<f32>,
+    /// Windows that the stretch must have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_windows: Option<usize>,
+}
+
+/// `[actions]` of a policy.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ActionRules {
+    /// See [`Actions::bona_fide`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bona_fide: Option<Action>,
+    /// See [`Actions::inconclusive`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inconclusive: Option<Action>,
+    /// See [`Actions::spoof`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spoof: Option<Action>,
+}
+
+impl Actions {
+    fn of(rules: Option<&ActionRules>) -> Self {
+        let (rules, defaults) = (rules.cloned().unwrap_or_default(), Self::default());
+        Self {
+            bona_fide: rules.bona_fide.unwrap_or(defaults.bona_fide),
+            inconclusive: rules.inconclusive.unwrap_or(defaults.inconclusive),
+            spoof: rules.spoof.unwrap_or(defaults.spoof),
+        }
+    }
 }
 
 impl Policy {
     /// The thresholds that the model was shipped with.
     pub fn default_of(thresholds: &Thresholds) -> Self {
-        Self { id: "default".into(), thresholds: *thresholds }
+        let (ignore_silent_channels, actions) = (false, Actions::default());
+        Self { id: "default".into(), thresholds: *thresholds, ignore_silent_channels, actions }
     }
 
     /// Reads a policy file over the model's defaults.
@@ -121,24 +204,59 @@ impl Policy {
     /// # Errors
     /// Unknown keys and values out of range, with key, value and what was expected.
     pub fn from_toml(text: &str, defaults: &Thresholds) -> Result<Self, String> {
-        let file: PolicyFile = toml::from_str(text).map_err(|e| e.to_string().trim().to_owned())?;
+        let rules: PolicyRules = toml::from_str(text).map_err(|e| e.to_string().trim().to_owned())?;
+        let id = rules.id.clone().ok_or("id: missing – must have 1-64 characters")?;
+        if id.is_empty() || id.len() > 64 {
+            return Err(format!("id: {id:?} – must have 1-64 characters"));
+        }
+        Self::from_rules(id, &rules, defaults)
+    }
+
+    /// Lays `rules` over the model's defaults.
+    ///
+    /// # Errors
+    /// Values out of range, with key, value and what was expected.
+    pub fn from_rules(id: String, rules: &PolicyRules, defaults: &Thresholds) -> Result<Self, String> {
         let mut thresholds = *defaults;
         let insert = &mut thresholds.insert;
-        if let Some(given) = file.insert {
+        if let Some(given) = &rules.insert {
             insert.spoof_below = given.spoof_below.unwrap_or(insert.spoof_below);
             insert.drop_nats = given.drop_nats.unwrap_or(insert.drop_nats);
             insert.min_windows = given.min_windows.unwrap_or(insert.min_windows);
         }
-        thresholds.spoof_below = file.spoof_below.unwrap_or(thresholds.spoof_below);
-        thresholds.bona_fide_above = file.bona_fide_above.unwrap_or(thresholds.bona_fide_above);
-        thresholds.min_speech_secs = file.min_speech_secs.unwrap_or(thresholds.min_speech_secs);
-        if file.id.is_empty() || file.id.len() > 64 {
-            return Err(format!("id: {:?} – must have 1-64 characters", file.id));
+        thresholds.spoof_below = rules.spoof_below.unwrap_or(thresholds.spoof_below);
+        thresholds.bona_fide_above = rules.bona_fide_above.unwrap_or(thresholds.bona_fide_above);
+        thresholds.min_speech_secs = rules.min_speech_secs.unwrap_or(thresholds.min_speech_secs);
+        if let Some(message) = thresholds_fault(&thresholds) {
+            return Err(message);
         }
-        match thresholds_fault(&thresholds) {
-            Some(message) => Err(message),
-            None => Ok(Self { id: file.id, thresholds }),
+        let ignore_silent_channels = rules.ignore_silent_channels.unwrap_or(false);
+        Ok(Self { id, thresholds, ignore_silent_channels, actions: Actions::of(rules.actions.as_ref()) })
+    }
+
+    /// What to do with a file that was decided so.
+    pub fn action(&self, decision: Decision) -> Action {
+        match decision {
+            Decision::BonaFide => self.actions.bona_fide,
+            Decision::Inconclusive => self.actions.inconclusive,
+            Decision::Spoof => self.actions.spoof,
         }
+    }
+
+    /// A file's decision from its channels' verdicts: the worst one, spoof before inconclusive before bona fide, then
+    /// the lowest LLR.
+    pub fn worst<'v>(&self, verdicts: impl Iterator<Item = &'v Verdict> + Clone) -> Option<&'v Verdict> {
+        let rank = |decision: Decision| match decision {
+            Decision::Spoof => 0,
+            Decision::Inconclusive => 1,
+            Decision::BonaFide => 2,
+        };
+        let is_silent = |verdict: &Verdict| verdict.reason == Some(Reason::NoSpeech);
+        let llr = |verdict: &Verdict| verdict.llr.map_or(f32::INFINITY, |llr| llr.0);
+        let skips_silence = self.ignore_silent_channels && verdicts.clone().any(|verdict| !is_silent(verdict));
+        verdicts
+            .filter(|verdict| !(skips_silence && is_silent(verdict)))
+            .min_by(|a, b| rank(a.decision).cmp(&rank(b.decision)).then(llr(a).total_cmp(&llr(b))))
     }
 
     /// Applies the policy to one channel.

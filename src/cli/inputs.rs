@@ -212,7 +212,8 @@ impl Inputs {
     }
 }
 
-fn has_audio_extension(path: &Path) -> bool {
+/// Whether a folder walk takes a file of this name.
+pub fn has_audio_extension(path: &Path) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str()).map(str::to_ascii_lowercase);
     extension.is_some_and(|extension| AUDIO_EXTENSIONS.binary_search(&extension.as_str()).is_ok())
 }

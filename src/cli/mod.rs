@@ -1,6 +1,10 @@
 //! The command line: one file per subcommand. This table is what parses, completes and documents itself.
 
+pub mod audit;
+pub mod check_config;
 pub mod completions;
+#[cfg(unix)]
+pub mod doctor;
 pub mod engine;
 pub mod eval;
 pub mod features;
@@ -11,7 +15,12 @@ pub mod model;
 pub mod progress;
 pub mod render;
 pub mod scan;
+pub mod serve;
 pub mod tally;
+pub mod token;
+#[cfg(unix)]
+pub mod watch;
+pub mod webhook;
 
 use std::{
     fmt,
@@ -44,6 +53,22 @@ enum Command {
     Features(features::Args),
     /// Describe or verify a model bundle
     Model(model::Args),
+    /// Judge what is dropped into a folder, and sort it
+    #[cfg(unix)]
+    Watch(watch::Args),
+    /// Check this machine for everything the daemon needs
+    #[cfg(unix)]
+    Doctor(doctor::Args),
+    /// Try receivers of events out, and send events again
+    Webhook(webhook::Args),
+    /// Run the service: HTTP API, watched folders, webhooks
+    Serve(serve::Args),
+    /// Check a configuration file and print the effective one
+    CheckConfig(check_config::Args),
+    /// Make access tokens for the service
+    Token(token::Args),
+    /// Verify the service's audit log
+    Audit(audit::Args),
     /// Write completions for a shell
     Completions(completions::Args),
     /// Write manual pages
@@ -61,6 +86,15 @@ impl Cli {
             Command::Eval(args) => eval::run(args),
             Command::Features(args) => features::run(args),
             Command::Model(args) => model::run(args),
+            #[cfg(unix)]
+            Command::Watch(args) => watch::run(args),
+            #[cfg(unix)]
+            Command::Doctor(args) => doctor::run(args),
+            Command::Webhook(args) => webhook::run(args),
+            Command::Serve(args) => serve::run(args),
+            Command::CheckConfig(args) => check_config::run(args),
+            Command::Token(args) => token::run(args),
+            Command::Audit(args) => audit::run(args),
             Command::Completions(args) => completions::run(args),
             Command::Man(args) => man::run(args),
         }

@@ -18,6 +18,7 @@ pub use embedded::embedded_files;
 pub use manifest::{Insert, Manifest, Network as NetworkShape, Thresholds};
 pub use pool::{BLOCK_EMBEDDING_FRAMES, BlockStats, embedding_mask};
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// Raw output of the countermeasure: higher favours bona fide, no fixed unit. Never compare it with an [`Llr`].
@@ -34,7 +35,7 @@ pub struct BandScores {
 }
 
 /// Calibrated natural-log likelihood ratio; > 0 favours bona fide.
-#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
 pub struct Llr(pub f32);
 
 /// SHA-256 of `bytes`, lower-case hexadecimal.

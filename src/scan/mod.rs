@@ -9,7 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
     error::{Error, Result},
     model::{BundleFiles, ModelBundle, embedded_files, hex},
     policy::{Decision, Policy, Reason, Verdict},
-    screen::Screener,
+    screen::{Evidence, Screener},
 };
 use twins::Twins;
 
@@ -28,7 +28,7 @@ const MAX_TRACK: usize = 7;
 const MAX_UNUSABLE_SHARE: f64 = 0.02;
 
 /// What is known of an input before any of it is judged.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct InputInfo {
     /// As the user named it; `-` for standard input.
     pub path: String,
@@ -53,6 +53,54 @@ pub struct ChannelResult {
     pub channel: u16,
     /// Decision, reason and evidence.
     pub verdict: Verdict,
+}
+
+/// One input as it was heard, before any policy: what verdicts are made of, also later and by another policy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Screening {
+    /// What was read.
+    pub input: InputInfo,
+    /// In channel order.
+    pub channels: Vec<ScreenedChannel>,
+    /// Why it was not heard to its end, if it was not.
+    pub stopped: Option<Stop>,
+}
+
+/// One channel's evidence.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ScreenedChannel {
+    /// Index in the source, from 0.
+    pub channel: u16,
+    /// What the policy judges.
+    pub evidence: Evidence,
+}
+
+/// Why a file was not judged to its end.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Stop {
+    /// The reason of the file, unless it is a spoof by what was heard.
+    pub reason: Reason,
+    /// For a person.
+    pub detail: String,
+}
+
+impl Screening {
+    /// What `policy` makes of it.
+    pub fn judge(self, policy: &Policy) -> ScanResult {
+        let verdict =
+            |heard: ScreenedChannel| ChannelResult { channel: heard.channel, verdict: policy.judge(heard.evidence) };
+        let channels: Vec<ChannelResult> = self.channels.into_iter().map(verdict).collect();
+        let worst = policy.worst(channels.iter().map(|channel| &channel.verdict));
+        let mut decision = worst.map_or(Decision::Inconclusive, |verdict| verdict.decision);
+        let mut reason = worst.and_then(|verdict| verdict.reason);
+        let llr = worst.and_then(|verdict| verdict.llr);
+        // What was heard before the stop may convict, but cannot acquit the rest.
+        if let Some(stop) = self.stopped.as_ref().filter(|_| decision != Decision::Spoof) {
+            (decision, reason) = (Decision::Inconclusive, Some(stop.reason));
+        }
+        let detail = self.stopped.map(|stop| stop.detail);
+        ScanResult { input: self.input, decision, reason, detail, llr, channels }
+    }
 }
 
 /// The result for one input: decision and reason are its worst channel's.
@@ -118,7 +166,8 @@ impl Engine {
         if file.metadata().map_err(|e| Error::io(&shown, e))?.is_dir() {
             return Err(Error::Usage(format!("{shown}: is a directory")));
         }
-        self.scan_file(file, shown, &OpenOptions { raw, extension: extension_of(path) })
+        let options = OpenOptions { raw, extension: extension_of(path) };
+        self.screen_file(file, shown, &options, &|| true).map(|heard| heard.judge(&self.policy))
     }
 
     /// Scans a stream that cannot seek, such as standard input, by way of an unnamed temporary file.
@@ -130,7 +179,9 @@ impl Engine {
         let most = self.limits.max_bytes;
         let bytes =
             std::io::copy(&mut stream.take(most.saturating_add(1)), &mut spool).map_err(|e| Error::io(shown, e))?;
-        let mut result = self.scan_file(spool, shown.to_owned(), &OpenOptions { raw, extension: None })?;
+        let options = OpenOptions { raw, extension: None };
+        let heard = self.screen_file(spool, shown.to_owned(), &options, &|| true)?;
+        let mut result = heard.judge(&self.policy);
         if bytes > most && result.decision != Decision::Spoof {
             (result.decision, result.reason) = (Decision::Inconclusive, Some(Reason::LimitReached));
             result.detail = Some(format!("max_bytes: more than {most} bytes"));
@@ -138,8 +189,20 @@ impl Engine {
         Ok(result)
     }
 
-    fn scan_file(&self, mut file: File, shown: String, options: &OpenOptions) -> Result<ScanResult> {
-        let sha256 = sha256_of(&mut file).map_err(|e| Error::io(&shown, e))?;
+    /// Hears an open file, shown as `shown`, from its first byte. `pulse` is called every few milliseconds of work; once
+    /// it returns `false`, the work ends with [`Error::Interrupted`].
+    ///
+    /// # Errors
+    /// As [`Engine::scan_path`], and [`Error::Interrupted`].
+    pub fn screen_file(
+        &self,
+        mut file: File,
+        shown: String,
+        options: &OpenOptions,
+        pulse: &dyn Fn() -> bool,
+    ) -> Result<Screening> {
+        let sha256 = sha256_of(&mut file, &shown, pulse)?;
+        let task = Task { options, pulse };
         let mut input = InputInfo {
             path: shown,
             sha256,
@@ -152,8 +215,8 @@ impl Engine {
         let (mut channels, mut stopped) = (Vec::new(), None);
         let (mut track, mut tracks, mut first_channel) = (0, 1, 0);
         while track < tracks && stopped.is_none() {
-            let heard = self.scan_track(&mut file, options, &mut input, track)?;
-            let numbered = |c: ChannelResult| ChannelResult { channel: c.channel + first_channel, ..c };
+            let heard = self.scan_track(&mut file, task, &mut input, track)?;
+            let numbered = |c: ScreenedChannel| ScreenedChannel { channel: c.channel + first_channel, ..c };
             channels.extend(heard.channels.into_iter().map(numbered));
             stopped = match (track, heard.tracks) {
                 (1.., 0) => {
@@ -170,14 +233,14 @@ impl Engine {
             first_channel += heard.width;
             track += 1;
         }
-        Ok(result(input, channels, stopped))
+        Ok(Screening { input, channels, stopped })
     }
 
     /// One audio track, with as many runs through the file as its channels need to be told apart.
-    fn scan_track(&self, file: &mut File, options: &OpenOptions, input: &mut InputInfo, track: usize) -> Result<Heard> {
+    fn scan_track(&self, file: &mut File, task: Task<'_>, input: &mut InputInfo, track: usize) -> Result<Heard> {
         let mut leaders = None;
         loop {
-            match self.screen_once(file, (options, track), input, leaders.take())? {
+            match self.screen_once(file, (task, track), input, leaders.take())? {
                 // Channels that part a second time are not worth a third guess.
                 Pass::Diverged(found) if found.is_second => leaders = Some((0..found.leaders.len()).collect()),
                 Pass::Diverged(found) => leaders = Some(found.leaders),
@@ -190,13 +253,13 @@ impl Engine {
     fn screen_once(
         &self,
         file: &mut File,
-        (options, track): (&OpenOptions, usize),
+        (task, track): (Task<'_>, usize),
         input: &mut InputInfo,
         leaders: Option<Vec<usize>>,
     ) -> Result<Pass> {
         file.seek(SeekFrom::Start(0)).map_err(|e| Error::io(&input.path, e))?;
         let source = file.try_clone().map_err(|e| Error::io(&input.path, e))?;
-        let mut decoder = match Decoder::open_track(Box::new(source), options, &self.limits, track) {
+        let mut decoder = match Decoder::open_track(Box::new(source), task.options, &self.limits, track) {
             Ok(decoder) => decoder,
             Err(e) => return Ok(Pass::Done(Heard { stopped: Some(Stop::of(e, input)?), ..Heard::default() })),
         };
@@ -215,6 +278,7 @@ impl Engine {
         }
         let mut twins = Twins::new(leaders, info.sample_rate_hz);
         let stopped = loop {
+            task.beat()?;
             let block = match decoder.next_block() {
                 Ok(Some(block)) => block,
                 Ok(None) => break decoder.shortfall().map(|detail| Stop { reason: Reason::Damaged, detail }),
@@ -250,8 +314,8 @@ impl Engine {
         for (channel, lane) in lanes.into_iter().enumerate() {
             let Some(lane) = lane else { continue };
             let unusable = lane.resampler.unusable_samples();
-            let verdict = self.policy.judge(lane.finish()?);
-            let duration_secs = verdict.evidence.duration_secs;
+            let evidence = lane.finish()?;
+            let duration_secs = evidence.duration_secs;
             let unusable_share =
                 unusable as f64 / (duration_secs * f64::from(input.sample_rate_hz.unwrap_or(1))).max(1.0);
             if unusable_share > MAX_UNUSABLE_SHARE {
@@ -259,9 +323,22 @@ impl Engine {
                 heard.stopped.get_or_insert(Stop { reason: Reason::Damaged, detail });
             }
             input.duration_secs = Some(input.duration_secs.unwrap_or(0.0).max(duration_secs));
-            heard.channels.push(ChannelResult { channel: channel as u16, verdict });
+            heard.channels.push(ScreenedChannel { channel: channel as u16, evidence });
         }
         Ok(heard)
+    }
+}
+
+/// How one file is read, and what may stop it.
+#[derive(Clone, Copy)]
+struct Task<'a> {
+    options: &'a OpenOptions,
+    pulse: &'a dyn Fn() -> bool,
+}
+
+impl Task<'_> {
+    fn beat(&self) -> Result<()> {
+        if (self.pulse)() { Ok(()) } else { Err(Error::Interrupted) }
     }
 }
 
@@ -282,7 +359,7 @@ impl Lane {
         self.screener.push(&self.at_16k).map_err(|e| Error::Fault(e.to_string()))
     }
 
-    fn finish(mut self) -> Result<crate::screen::Evidence> {
+    fn finish(mut self) -> Result<Evidence> {
         self.at_16k.clear();
         self.resampler.finish(&mut self.at_16k);
         self.screener.push(&self.at_16k).map_err(|e| Error::Fault(e.to_string()))?;
@@ -308,18 +385,12 @@ struct Divergence {
 /// What came of one track.
 #[derive(Default)]
 struct Heard {
-    channels: Vec<ChannelResult>,
+    channels: Vec<ScreenedChannel>,
     stopped: Option<Stop>,
     /// Audio tracks of the file; 0 where this one could not be opened.
     tracks: usize,
     /// Channels of this track.
     width: u16,
-}
-
-/// Why a file was not judged to its end.
-struct Stop {
-    reason: Reason,
-    detail: String,
 }
 
 impl Stop {
@@ -348,35 +419,16 @@ impl InputInfo {
     }
 }
 
-fn sha256_of(file: &mut File) -> std::io::Result<String> {
-    file.rewind()?;
+pub(crate) fn sha256_of(file: &mut File, shown: &str, pulse: &dyn Fn() -> bool) -> Result<String> {
+    let fault = |e| Error::io(shown, e);
+    file.rewind().map_err(fault)?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 16];
-    loop {
-        match file.read(&mut buffer)? {
+    while pulse() {
+        match file.read(&mut buffer).map_err(fault)? {
             0 => return Ok(hex(&hasher.finalize())),
             n => hasher.update(&buffer[..n]),
         }
     }
-}
-
-/// A file's answer is its worst channel's: spoof before inconclusive before bona fide, then the lowest LLR.
-fn result(input: InputInfo, channels: Vec<ChannelResult>, stopped: Option<Stop>) -> ScanResult {
-    let rank = |decision: Decision| match decision {
-        Decision::Spoof => 0,
-        Decision::Inconclusive => 1,
-        Decision::BonaFide => 2,
-    };
-    let worst = channels.iter().map(|channel| &channel.verdict).min_by(|a, b| {
-        let llr = |verdict: &Verdict| verdict.llr.map_or(f32::INFINITY, |llr| llr.0);
-        rank(a.decision).cmp(&rank(b.decision)).then(llr(a).total_cmp(&llr(b)))
-    });
-    let mut decision = worst.map_or(Decision::Inconclusive, |verdict| verdict.decision);
-    let mut reason = worst.and_then(|verdict| verdict.reason);
-    let llr = worst.and_then(|verdict| verdict.llr);
-    // What was heard before the stop may convict, but cannot acquit the rest.
-    if let Some(stop) = stopped.as_ref().filter(|_| decision != Decision::Spoof) {
-        (decision, reason) = (Decision::Inconclusive, Some(stop.reason));
-    }
-    ScanResult { input, decision, reason, detail: stopped.map(|stop| stop.detail), llr, channels }
+    Err(Error::Interrupted)
 }

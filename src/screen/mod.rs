@@ -9,6 +9,8 @@ mod windows;
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 pub use front::{GatedChunk, SpeechFront};
 
 use crate::{
@@ -19,7 +21,7 @@ use crate::{
 use windows::Windows;
 
 /// A stretch of one channel that was looked at as a whole.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Segment {
     /// Start, seconds from the first sample.
     pub start_secs: f64,
@@ -34,7 +36,7 @@ pub struct Segment {
 }
 
 /// Everything the policy needs about one channel.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {
     /// LLR of the whole channel; `None` where no segment could be judged.
     pub llr: Option<Llr>,

@@ -16,10 +16,12 @@ mod pitch;
 mod tally;
 mod tracks;
 
+use serde::{Deserialize, Serialize};
+
 use self::{cues::Cues, levels::Levels, tally::Tally};
 
 /// What one frame holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FrameClass {
     /// Human (or cloned) speech: judged.
     Speech,
@@ -34,7 +36,7 @@ pub enum FrameClass {
 }
 
 /// Measures of one channel, over all of it that has been seen.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Quality {
     /// Seconds of frames classed as speech.
     pub speech_secs: f64,

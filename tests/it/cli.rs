@@ -323,7 +323,7 @@ fn wait(child: &mut Child) -> i32 {
 #[cfg(unix)]
 #[test]
 fn a_closed_pipe_ends_the_run_quietly() {
-    let folder = Folder::with_batch(60);
+    let folder = Folder::with_batch(200);
     let mut child = clonewatch()
         .args(["scan", "--format", "jsonl", &folder.arg("")])
         .stdout(Stdio::piped())

@@ -5,10 +5,18 @@ mod architecture;
 mod bundle;
 mod cli;
 mod decode;
+#[cfg(unix)]
+mod doctor;
 mod features;
 mod hostile;
+#[cfg(unix)]
+mod intake;
 mod metrics;
 mod samples;
 mod scan;
 mod screener;
 mod speech;
+mod systemd;
+#[cfg(unix)]
+mod watch;
+mod webhook;

@@ -56,7 +56,8 @@ pub fn rounded(value: f64, decimals: i32) -> f64 {
     (value * scale).round() / scale + 0.0
 }
 
-fn rounded_llr(llr: Option<Llr>) -> Option<f64> {
+/// An LLR as machine-readable output shows it.
+pub fn rounded_llr(llr: Option<Llr>) -> Option<f64> {
     llr.map(|Llr(nats)| rounded(f64::from(nats), LLR_DECIMALS))
 }
 

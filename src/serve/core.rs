@@ -1,0 +1,267 @@
+//! What all parts of the daemon share: the store, the queue, what is in force, and who waits for what.
+
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use tokio::sync::{oneshot, watch};
+use tracing::{info, warn};
+
+use super::{
+    admission::{Admission, Full, Load, Ticket},
+    live::Live,
+    metrics::Metrics,
+    pulse::Pulse,
+    queue::{Queue, Waiting},
+};
+use crate::store::{
+    Audio, Job, JobId, NewJob, Result, Store, UnixMs,
+    audit::{self, Entry},
+    jobs::{self, Accepted},
+};
+
+/// Shared by sockets, workers, watched folders and deliveries.
+pub struct Core {
+    /// Durable state.
+    pub store: Store,
+    /// Jobs that wait for a worker.
+    pub queue: Queue,
+    /// What workers do, for the watchdog.
+    pub pulse: Pulse,
+    /// Numbers.
+    pub metrics: Metrics,
+    admission: Arc<Admission>,
+    live: watch::Sender<Arc<Live>>,
+    ended: watch::Sender<u64>,
+    phase: watch::Sender<Phase>,
+    /// Set at the drain deadline: running work stops at its next block.
+    abort: AtomicBool,
+    waiters: Mutex<HashMap<JobId, Vec<oneshot::Sender<()>>>>,
+    running: Mutex<HashMap<JobId, Arc<AtomicBool>>>,
+}
+
+/// How far the daemon is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Takes requests.
+    Serving,
+    /// Ends what it has begun.
+    Stopping,
+}
+
+impl Core {
+    /// The shared state around an open store; jobs that wait in it are put in the queue.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn new(store: Store, live: Live) -> Result<Arc<Self>> {
+        let core = Self {
+            queue: Queue::default(),
+            pulse: Pulse::new(live.config.queue.worker_count()),
+            metrics: Metrics::default(),
+            admission: Arc::default(),
+            live: watch::Sender::new(Arc::new(live)),
+            ended: watch::Sender::new(0),
+            phase: watch::Sender::new(Phase::Serving),
+            abort: AtomicBool::new(false),
+            waiters: Mutex::default(),
+            running: Mutex::default(),
+            store,
+        };
+        for job in core.store.read_blocking(jobs::queued)? {
+            core.enqueue(&job, core.admission.readmit(job.bytes));
+        }
+        Ok(Arc::new(core))
+    }
+
+    /// What is in force now.
+    pub fn live(&self) -> Arc<Live> {
+        Arc::clone(&self.live.borrow())
+    }
+
+    /// Tells of reloads.
+    pub fn reloads(&self) -> watch::Receiver<Arc<Live>> {
+        self.live.subscribe()
+    }
+
+    /// Puts `live` in force.
+    pub fn replace(&self, live: Live) {
+        self.live.send_replace(Arc::new(live));
+    }
+
+    /// Tells, by a number that grows, that jobs have ended or events were added to the outbox.
+    pub fn ended(&self) -> watch::Receiver<u64> {
+        self.ended.subscribe()
+    }
+
+    /// Wakes those who look at [`Core::ended`].
+    pub fn announce(&self) {
+        self.ended.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Tells when to stop.
+    pub fn phase(&self) -> watch::Receiver<Phase> {
+        self.phase.subscribe()
+    }
+
+    /// Returns once the daemon is stopping.
+    pub async fn stopping(&self) {
+        // Fails only where the sender is gone, and it lives in `self`.
+        let _ = self.phase().wait_for(|phase| *phase == Phase::Stopping).await;
+    }
+
+    /// Nothing new is begun from now on.
+    pub fn stop(&self) {
+        self.phase.send_replace(Phase::Stopping);
+        self.queue.close();
+    }
+
+    /// Running work ends at its next block and is put back.
+    pub fn abort(&self) {
+        self.abort.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether running work is to end.
+    pub fn is_aborting(&self) -> bool {
+        self.abort.load(Ordering::Relaxed)
+    }
+
+    /// What is inside.
+    pub fn load(&self) -> Load {
+        self.admission.load()
+    }
+
+    /// Lets a job of `bytes` in, for as long as its ticket lives.
+    ///
+    /// # Errors
+    /// [`Full`].
+    pub fn admit(&self, bytes: u64) -> std::result::Result<Ticket, Full> {
+        let admitted = self.admission.admit(bytes, self.live().most());
+        if admitted.is_err() {
+            self.metrics.count("clonewatch_refused_total", &[("reason", "full")]);
+        }
+        admitted
+    }
+
+    /// Seconds after which there may be room: what is inside at the pace so far.
+    pub fn retry_after_secs(&self) -> u64 {
+        let ended = self.metrics.value("clonewatch_jobs_total", &[("outcome", "done")]).max(1.0);
+        let mean_secs = (self.metrics.value("clonewatch_job_seconds_sum", &[]) / ended).max(0.1);
+        let workers = self.live().config.queue.worker_count() as f64;
+        // Half of what waits, so that whoever comes back finds some room and the workers something to do.
+        (self.load().jobs as f64 * mean_secs / workers / 2.0).ceil().clamp(1.0, 300.0) as u64
+    }
+
+    /// Accepts a job whose audio is on disk under its final name, or sealed by `seal` in the same step, and queues it.
+    ///
+    /// # Errors
+    /// The store's; nothing is accepted then.
+    pub async fn accept(
+        &self,
+        new: NewJob,
+        ticket: Ticket,
+        seal: impl FnOnce() -> Result<()> + Send + 'static,
+    ) -> Result<Accepted> {
+        let accepted = self
+            .store
+            .write(move |tx| {
+                seal()?;
+                let accepted = jobs::accept(tx, &new, UnixMs::now())?;
+                let job = jobs::get(tx, &new.id)?;
+                Ok((accepted, job))
+            })
+            .await
+            .inspect_err(|_| self.metrics.count("clonewatch_store_errors_total", &[]))?;
+        if let (Accepted::New(id), Some(job)) = &accepted {
+            info!(scan = %id, bytes = job.bytes, policy = %job.policy, "accepted");
+            self.enqueue(job, ticket);
+        }
+        Ok(accepted.0)
+    }
+
+    /// Lets a job wait for a worker.
+    pub fn enqueue(&self, job: &Job, ticket: Ticket) {
+        self.queue.push(Waiting { id: job.id.clone(), attempts: job.attempts, seq: job.seq, ticket });
+    }
+
+    /// Removes a job and what belongs to it; `false` where there is none.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn delete(&self, id: &JobId, actor: String) -> Result<bool> {
+        let wanted = id.clone();
+        let deleted = self.store.write(move |tx| jobs::delete(tx, &wanted, &actor, UnixMs::now())).await?;
+        if deleted {
+            if let Some(cancelled) = self.lock_running().get(id) {
+                cancelled.store(true, Ordering::Relaxed);
+            }
+            self.queue.remove(id);
+            self.store.spool().remove(id);
+            self.job_ended(id);
+        }
+        Ok(deleted)
+    }
+
+    /// Marks `id` as running; the flag is set when it is deleted.
+    pub(super) fn run_begins(&self, id: &JobId) -> Arc<AtomicBool> {
+        let cancelled = Arc::new(AtomicBool::new(false));
+        self.lock_running().insert(id.clone(), Arc::clone(&cancelled));
+        cancelled
+    }
+
+    pub(super) fn run_ends(&self, id: &JobId) {
+        self.lock_running().remove(id);
+    }
+
+    /// Jobs that workers have.
+    pub fn running_count(&self) -> usize {
+        self.lock_running().len()
+    }
+
+    /// Fires when job `id` ends.
+    pub fn wait_for(&self, id: &JobId) -> oneshot::Receiver<()> {
+        let (sender, receiver) = oneshot::channel();
+        let mut waiters = self.waiters.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_job = waiters.entry(id.clone()).or_default();
+        of_job.retain(|waiter| !waiter.is_closed());
+        of_job.push(sender);
+        receiver
+    }
+
+    /// Tells those who wait for `id`.
+    pub(super) fn job_ended(&self, id: &JobId) {
+        let waiters = self.waiters.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        for waiter in waiters.into_iter().flatten() {
+            // Whoever waited may have gone away.
+            let _ = waiter.send(());
+        }
+        self.announce();
+    }
+
+    /// Where the audio of `job` is, if it is still there.
+    pub fn audio_path(&self, job: &Job) -> Option<PathBuf> {
+        match job.audio.as_ref()? {
+            Audio::Spool => Some(self.store.spool().path_of(&job.id)),
+            Audio::At(path) => Some(path.clone()),
+        }
+    }
+
+    /// Notes something in the audit log that concerns no scan.
+    pub async fn audit(&self, action: &'static str, note: String) {
+        let entry = move |tx: &rusqlite::Transaction<'_>| {
+            audit::append(tx, &Entry { note: Some(&note), ..Entry::new(UnixMs::now(), "clonewatch", action) })
+        };
+        if let Err(error) = self.store.write(entry).await {
+            warn!(%error, action, "the audit log could not be written");
+        }
+    }
+
+    fn lock_running(&self) -> MutexGuard<'_, HashMap<JobId, Arc<AtomicBool>>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,91 @@
+//! Who asks, and what they may do: a bearer token, or the Unix socket's permissions.
+
+use axum::{
+    extract::FromRequestParts,
+    http::{StatusCode, header, request::Parts},
+};
+use subtle::ConstantTimeEq;
+
+use super::{
+    App,
+    problem::{Problem, Result},
+};
+use crate::{
+    config::{Scope, TokenHash},
+    serve::live::Live,
+};
+
+/// The other end of a connection.
+#[derive(Debug, Clone)]
+pub enum Peer {
+    /// Over the Unix socket, as this user.
+    Unix {
+        /// User id, where the system tells.
+        uid: Option<u32>,
+    },
+    /// Over TCP.
+    Tcp,
+}
+
+/// Who asks.
+#[derive(Debug, Clone)]
+pub(super) struct Caller {
+    /// For the audit log: a token's name, or `unix:uid=N`.
+    pub(super) name: String,
+    scopes: Vec<Scope>,
+    /// Policy of requests that name none.
+    pub(super) policy: Option<String>,
+}
+
+impl Caller {
+    /// Fails unless the caller may do `scope`; `admin` may do all.
+    pub(super) fn require(&self, scope: Scope) -> Result<()> {
+        if self.may(scope) {
+            return Ok(());
+        }
+        let detail = format!("this needs the scope `{scope}`");
+        Err(Problem::new(StatusCode::FORBIDDEN, "scope", detail))
+    }
+
+    /// Whether the caller may do `scope`.
+    pub(super) fn may(&self, scope: Scope) -> bool {
+        self.scopes.contains(&scope) || self.scopes.contains(&Scope::Admin)
+    }
+}
+
+impl FromRequestParts<App> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        let live = app.core.live();
+        match (parts.headers.get(header::AUTHORIZATION), parts.extensions.get::<Peer>()) {
+            (Some(value), _) => {
+                let token = value.to_str().ok().and_then(bearer);
+                token.and_then(|token| holder(&live, token)).ok_or_else(|| refused("the token is not known here"))
+            }
+            (None, Some(Peer::Unix { uid })) => Ok(Self {
+                name: uid.map_or_else(|| "unix".into(), |uid| format!("unix:uid={uid}")),
+                scopes: live.config.server.unix_scopes.clone(),
+                policy: None,
+            }),
+            (None, _) => Err(refused("a token is needed: `Authorization: Bearer …`")),
+        }
+    }
+}
+
+fn refused(detail: &str) -> Problem {
+    Problem::new(StatusCode::UNAUTHORIZED, "token", detail)
+}
+
+/// The token of `Bearer TOKEN`.
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+fn holder(live: &Live, token: &str) -> Option<Caller> {
+    let hash = TokenHash::of(token);
+    let is_same = |known: &TokenHash| bool::from(known.hex().as_bytes().ct_eq(hash.hex().as_bytes()));
+    let found = live.config.tokens.iter().find(|known| is_same(&known.hash))?;
+    Some(Caller { name: found.name.clone(), scopes: found.scopes.clone(), policy: found.policy.clone() })
+}

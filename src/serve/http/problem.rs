@@ -1,0 +1,106 @@
+//! Errors as `application/problem+json` (RFC 9457). What a client may know is in them; the rest is in the log.
+
+use axum::{
+    body::Body,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use tracing::error;
+
+use crate::store::StoreError;
+
+/// What went wrong.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct Problem {
+    /// Always `about:blank`: `code` tells problems apart.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// The status in words.
+    title: &'static str,
+    /// The HTTP status.
+    status: u16,
+    /// For programs: stays the same between versions.
+    code: &'static str,
+    /// For people: thing, value, what was expected.
+    detail: String,
+    #[serde(skip)]
+    retry_after_secs: Option<u64>,
+}
+
+/// Result of a handler.
+pub(super) type Result<T, E = Problem> = std::result::Result<T, E>;
+
+impl Problem {
+    /// With `status`, `code` for programs and `detail` for people.
+    pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        let title = status.canonical_reason().unwrap_or("Error");
+        Self {
+            kind: "about:blank",
+            title,
+            status: status.as_u16(),
+            code,
+            detail: detail.into(),
+            retry_after_secs: None,
+        }
+    }
+
+    /// A request that cannot be meant so.
+    pub(super) fn bad(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_request", detail)
+    }
+
+    /// There is no such scan, or none that the caller may see.
+    pub(super) fn no_scan() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "no_such_scan", "no scan has this id")
+    }
+
+    /// The scan is in a state in which this cannot be done.
+    pub(super) fn conflict(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, code, detail)
+    }
+
+    /// No room; come back later.
+    pub(super) fn full(retry_after_secs: u64) -> Self {
+        let detail = "as much work waits as may: try again later";
+        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "full", detail);
+        Self { retry_after_secs: Some(retry_after_secs), ..problem }
+    }
+
+    /// The daemon stops.
+    pub(super) fn stopping() -> Self {
+        let problem =
+            Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the service is stopping: try again later");
+        Self { retry_after_secs: Some(5), ..problem }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        error!(%error, "a request failed");
+        match error {
+            StoreError::DiskFull => {
+                Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk_full", "the disk is full: nothing was accepted")
+            }
+            StoreError::Closed => Self::stopping(),
+            _ => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "fault", "an internal fault; the log says more"),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = serde_json::to_vec(&self).expect("strings and numbers");
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(secs) = self.retry_after_secs {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(secs));
+        }
+        if self.status == StatusCode::UNAUTHORIZED.as_u16() {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}

@@ -1,0 +1,229 @@
+//! One job on a worker: audio → evidence → verdict → store. Bad media is a verdict; our own faults put the job back, until
+//! it was tried often enough.
+
+use std::{
+    fs::File,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+    sync::atomic::Ordering,
+    thread,
+    time::{Duration, Instant},
+};
+
+use rusqlite::Transaction;
+use tracing::{error, info, warn};
+
+use super::{core::Core, live::Live, queue::Waiting};
+use crate::{
+    cli::render::{self, Jsonl, Provenance, Renderer},
+    config::{DEFAULT_POLICY, Event},
+    decode::{OpenOptions, extension_of},
+    error::{Error, Result},
+    policy::Decision,
+    scan::Screening,
+    store::{
+        self, Audio, Job, JobId, Summary, UnixMs,
+        jobs::{self, Again},
+        verdicts::{self, Keep, NewVerdict},
+    },
+};
+
+/// Pause before the store is tried again that could not be written.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+
+/// Takes jobs until the queue is closed.
+pub(super) fn work(core: &Core, worker: usize) {
+    while let Some(waiting) = core.queue.take() {
+        core.pulse.beat(worker);
+        let id = waiting.id.clone();
+        Run { core, worker }.one(waiting);
+        core.run_ends(&id);
+        core.pulse.rest(worker);
+    }
+}
+
+/// What became of a job's audio.
+enum Heard {
+    Screening(Box<Screening>),
+    /// The job was deleted, or the daemon stops.
+    Stopped,
+    Fault(String),
+}
+
+struct Run<'a> {
+    core: &'a Core,
+    worker: usize,
+}
+
+impl Run<'_> {
+    fn one(&self, waiting: Waiting) {
+        let core = self.core;
+        let started = Instant::now();
+        let cancelled = core.run_begins(&waiting.id);
+        let id = waiting.id.clone();
+        let Some(job) = self.write(move |tx| jobs::start(tx, &id, UnixMs::now())).flatten() else { return };
+        let live = core.live();
+        let pulse = || {
+            core.pulse.beat(self.worker);
+            !cancelled.load(Ordering::Relaxed) && !core.is_aborting()
+        };
+        match hear(core, &live, &job, &pulse) {
+            Heard::Screening(screening) => self.finish(&live, &job, *screening, started.elapsed()),
+            Heard::Stopped => {
+                let id = job.id.clone();
+                self.write(move |tx| jobs::requeue(tx, &id, Again::Shutdown));
+            }
+            Heard::Fault(fault) => self.fault(&live, job, &fault, waiting),
+        }
+    }
+
+    fn finish(&self, live: &Live, job: &Job, screening: Screening, spent: Duration) {
+        let core = self.core;
+        let provenance =
+            Source { model_id: &live.engine.model.manifest().id, model_sha256: live.engine.model.sha256() };
+        let evidence = serde_json::to_vec(&screening).ok();
+        let verdict = judge(live, job, screening, &provenance, "clonewatch");
+        let verdict = NewVerdict { evidence, ..verdict };
+        let decision = verdict.summary.decision;
+        let is_kept = decision == Decision::Spoof
+            && live.config.retention.flagged_audio_days > 0
+            && job.audio == Some(Audio::Spool);
+        let keep = if is_kept { Keep::Audio } else { Keep::Nothing };
+        let finished = self.write(move |tx| verdicts::finish(tx, &verdict, keep, UnixMs::now()));
+        // `None`: the store could not be written, so the job is done again after the next start.
+        let Some(finished) = finished else { return };
+        if keep == Keep::Nothing || finished.is_none() {
+            core.store.spool().remove(&job.id);
+        }
+        if finished.is_some() {
+            let decision = render::decision_key(decision);
+            core.metrics.time("clonewatch_job_seconds_sum", &[], spent);
+            core.metrics.count("clonewatch_jobs_total", &[("outcome", "done")]);
+            core.metrics.count("clonewatch_verdicts_total", &[("decision", decision)]);
+            info!(scan = %job.id, decision, secs = spent.as_secs_f64(), "judged");
+        }
+        core.job_ended(&job.id);
+    }
+
+    fn fault(&self, live: &Live, mut job: Job, fault: &str, waiting: Waiting) {
+        let core = self.core;
+        core.metrics.count("clonewatch_faults_total", &[("kind", "judge")]);
+        let id = job.id.clone();
+        if job.attempts < live.config.queue.max_attempts {
+            warn!(scan = %job.id, attempt = job.attempts, fault = render::printable(fault), "will be tried again");
+            if self.write(move |tx| jobs::requeue(tx, &id, Again::Fault)) == Some(true) {
+                // Others come first now, and a passing fault has time to pass.
+                job.state = store::State::Queued;
+                core.enqueue(&job, waiting.ticket);
+                thread::sleep(Duration::from_millis(100));
+            }
+            return;
+        }
+        error!(scan = %job.id, attempts = job.attempts, fault = render::printable(fault), "given up");
+        let reason = format!("given up after {} attempts: {fault}", job.attempts);
+        if self.write(move |tx| jobs::fail(tx, &id, &reason, UnixMs::now())).is_some() {
+            core.metrics.count("clonewatch_jobs_total", &[("outcome", "failed")]);
+            core.store.spool().remove(&job.id);
+            core.job_ended(&job.id);
+        }
+    }
+
+    /// Writes until it succeeds; `None` where the daemon ends first.
+    fn write<R: Send + 'static>(
+        &self,
+        work: impl Fn(&Transaction<'_>) -> store::Result<R> + Clone + Send + 'static,
+    ) -> Option<R> {
+        loop {
+            match self.core.store.write_blocking(work.clone()) {
+                Ok(done) => return Some(done),
+                Err(error) => {
+                    self.core.metrics.count("clonewatch_store_errors_total", &[]);
+                    error!(%error, "the store cannot be written: trying again");
+                    if self.core.is_aborting() {
+                        return None;
+                    }
+                    self.core.pulse.beat(self.worker);
+                    thread::sleep(STORE_PAUSE);
+                }
+            }
+        }
+    }
+}
+
+fn hear(core: &Core, live: &Live, job: &Job, pulse: &dyn Fn() -> bool) -> Heard {
+    let screened = catch_unwind(AssertUnwindSafe(|| screen(core, live, job, pulse)));
+    match screened {
+        Ok(Ok(screening)) => Heard::Screening(Box::new(screening)),
+        Ok(Err(Error::Interrupted)) => Heard::Stopped,
+        Ok(Err(error)) => Heard::Fault(error.to_string()),
+        Err(_) => Heard::Fault("a panic, see the log".into()),
+    }
+}
+
+fn screen(core: &Core, live: &Live, job: &Job, pulse: &dyn Fn() -> bool) -> Result<Screening> {
+    let path = core.audio_path(job).ok_or_else(|| Error::Fault("its audio is gone".into()))?;
+    let file = File::open(&path).map_err(|e| Error::io(path.display(), e))?;
+    let options = OpenOptions { raw: None, extension: extension_of(Path::new(&job.name)) };
+    live.engine.screen_file(file, job.name.clone(), &options, pulse)
+}
+
+/// What evidence was made by.
+pub(super) struct Source<'a> {
+    pub(super) model_id: &'a str,
+    pub(super) model_sha256: &'a str,
+}
+
+/// Applies the policy of `job`. A policy that a reload took away is replaced by the default one, and the result says so
+/// by its id.
+pub(super) fn judge(live: &Live, job: &Job, screening: Screening, source: &Source<'_>, actor: &str) -> NewVerdict {
+    let named = live.policy(&job.policy).or_else(|| {
+        warn!(scan = %job.id, policy = %job.policy, "the policy is gone: judged by the default one");
+        live.policy(&live.config.default_policy).or_else(|| live.policy(DEFAULT_POLICY))
+    });
+    let named = named.expect("the policy `default` always exists");
+    let policy = &named.policy;
+    let result = screening.judge(policy);
+    let provenance = Provenance {
+        model_id: source.model_id.to_owned(),
+        model_sha256: source.model_sha256.to_owned(),
+        policy_id: policy.id.clone(),
+        version: env!("CARGO_PKG_VERSION"),
+    };
+    let summary = Summary {
+        decision: result.decision,
+        reason: result.reason,
+        llr: render::rounded_llr(result.llr),
+        action: policy.action(result.decision),
+        policy: policy.id.clone(),
+        policy_sha256: named.sha256.clone(),
+        model_id: source.model_id.to_owned(),
+        model_sha256: source.model_sha256.to_owned(),
+    };
+    NewVerdict {
+        job: job.id.clone(),
+        result: Jsonl(provenance).result(&result).into_bytes(),
+        evidence: None,
+        endpoints: live.endpoints(Event::ScanFinished, summary.decision),
+        summary,
+        actor: actor.to_owned(),
+    }
+}
+
+/// Judges the stored evidence on `id` by `policy`. `None` where there is none.
+///
+/// # Errors
+/// The store's, or evidence that cannot be read.
+pub(super) fn judge_again(
+    tx: &Transaction<'_>,
+    live: &Live,
+    id: &JobId,
+    policy: &str,
+    actor: &str,
+) -> store::Result<Option<u32>> {
+    let (Some(job), Some(stored)) = (jobs::get(tx, id)?, verdicts::evidence(tx, id)?) else { return Ok(None) };
+    let fault = |e: serde_json::Error| store::StoreError::Evidence(e.to_string());
+    let screening: Screening = serde_json::from_slice(&stored.evidence).map_err(fault)?;
+    let job = Job { policy: policy.to_owned(), ..job };
+    let source = Source { model_id: &stored.model_id, model_sha256: &stored.model_sha256 };
+    verdicts::rejudge(tx, &judge(live, &job, screening, &source, actor), UnixMs::now())
+}
