@@ -227,9 +227,12 @@ impl Core {
     pub fn wait_for(&self, id: &JobId) -> oneshot::Receiver<()> {
         let (sender, receiver) = oneshot::channel();
         let mut waiters = self.waiters.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_job = waiters.entry(id.clone()).or_default();
-        of_job.retain(|waiter| !waiter.is_closed());
-        of_job.push(sender);
+        // Whoever gave up leaves nothing behind, also where the job never came to be.
+        waiters.retain(|_, of_job| {
+            of_job.retain(|waiter| !waiter.is_closed());
+            !of_job.is_empty()
+        });
+        waiters.entry(id.clone()).or_default().push(sender);
         receiver
     }
 

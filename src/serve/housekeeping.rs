@@ -49,7 +49,7 @@ async fn purge(core: &Core) -> Result<()> {
         core.store.spool().remove(id);
     }
     if !audio.is_empty() {
-        info!(files = audio.len(), "kept audio was purged");
+        info!(scans = audio.len(), "purged what is over its time");
     }
     Ok(())
 }

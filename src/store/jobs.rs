@@ -221,13 +221,15 @@ pub fn purge(tx: &Connection, expiry: &Expiry, now: UnixMs) -> Result<Vec<JobId>
         tx.execute("UPDATE jobs SET audio = NULL WHERE id = ?1", [id])?;
         audit::append(tx, &Entry::new(now, "clonewatch", "audio.purged").on(id))?;
     }
+    let mut free = audio;
     if let Some(before) = expiry.results_before {
         for id in ids(&format!("SELECT id FROM jobs WHERE {ended}"), before)? {
             delete(tx, &id, "clonewatch", now)?;
+            free.push(id);
         }
     }
     tx.execute("DELETE FROM idempotency WHERE created_ms < ?1", [expiry.keys_before])?;
-    Ok(audio)
+    Ok(free)
 }
 
 /// How many jobs there are in `state`.

@@ -43,19 +43,10 @@ impl Spool {
         file.map_err(|e| StoreError::io(&path, e))
     }
 
-    /// Puts the written `file` of `job` on disk under its final name. Blocks until the disk has it.
-    ///
-    /// # Errors
-    /// The disk is full or fails; the job must not be accepted then.
-    pub fn seal(&self, job: &JobId, file: &File) -> Result<()> {
-        file.sync_all().map_err(|e| StoreError::io(&self.part_of(job), e))?;
-        self.publish(job)
-    }
-
     /// Gives the audio of `job`, which is on disk already, its final name, and puts that on disk too.
     ///
     /// # Errors
-    /// As [`Spool::seal`].
+    /// The disk is full or fails; the job must not be accepted then.
     pub fn publish(&self, job: &JobId) -> Result<()> {
         let part = self.part_of(job);
         fs::rename(&part, self.path_of(job)).map_err(|e| StoreError::io(&part, e))?;

@@ -107,8 +107,8 @@ fn what_ran_when_the_process_ended_waits_again_and_strays_are_swept() {
     let bench = Bench::new();
     let ids = ["a", "b", "c"].map(|name| bench.accept(new_job(name, None), 1));
     for id in &ids {
-        let file = bench.store.spool().create(id).unwrap();
-        bench.store.spool().seal(id, &file).unwrap();
+        bench.store.spool().create(id).unwrap().sync_all().unwrap();
+        bench.store.spool().publish(id).unwrap();
     }
     bench.start(&ids[0]);
     bench.start(&ids[1]);
@@ -204,7 +204,7 @@ fn kept_audio_and_old_jobs_are_purged_in_their_time() {
     assert!(purge(9, None).is_empty() && bench.job(&id).unwrap().audio_kept, "not before its time");
     assert_eq!(purge(10, None), std::slice::from_ref(&id));
     assert!(!bench.job(&id).unwrap().audio_kept);
-    purge(10, Some(10));
+    assert_eq!(purge(10, Some(10)), std::slice::from_ref(&id), "whatever is in the spool goes too");
     assert_eq!(bench.job(&id), None);
 }
 

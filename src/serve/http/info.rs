@@ -119,6 +119,7 @@ pub(super) struct Rows {
     #[param(minimum = 0)]
     after: Option<i64>,
     /// About this scan.
+    #[param(pattern = "^[0-9a-f]{32}$")]
     scan: Option<String>,
     /// At most so many.
     #[param(minimum = 1, maximum = 1000)]
@@ -129,10 +130,11 @@ pub(super) struct Rows {
 #[derive(Serialize, utoipa::ToSchema)]
 struct RowView {
     seq: i64,
-    /// What was done, as it is hashed.
-    #[schema(value_type = Object)]
-    entry: serde_json::Value,
+    /// What was done: JSON, in the very bytes that are hashed.
+    content: String,
+    /// Hash of the row before.
     previous: String,
+    /// SHA-256 of `previous`, a line break and `content`.
     hash: String,
 }
 
@@ -167,7 +169,7 @@ pub(super) async fn audit(State(app): State<App>, caller: Caller, Params(rows): 
     let (records, head) = read.await?;
     let row = |record: log::Record| RowView {
         seq: record.seq,
-        entry: serde_json::from_str(&record.content).unwrap_or_default(),
+        content: record.content,
         previous: record.previous,
         hash: record.hash,
     };

@@ -46,6 +46,7 @@ pub(super) struct Wanted {
     #[param(min_length = 1, max_length = 255)]
     label: Option<String>,
     /// `next` of the page before.
+    #[param(pattern = "^[1-9][0-9]{0,17}$")]
     cursor: Option<String>,
     /// Scans on the page.
     #[param(minimum = 1, maximum = 500)]
