@@ -34,7 +34,9 @@ fn a_clip_gets_the_bytes_of_scan_whichever_way_it_comes() {
     let as_form = form(&[("name=\"label\"", b"case 7"), (&file, &audio)]);
     let formed = daemon.send("POST /v1/scans", &[("prefer", "wait=60"), FORM], &as_form);
     let later = daemon.send(&format!("POST /v1/scans?name={CLONED}"), &[], &audio);
-    assert_eq!((raw.status, formed.status, later.status), (200, 200, 202), "{formed:?} {later:?}");
+    assert_eq!((raw.status, formed.status), (200, 200), "{formed:?}");
+    // It may be done by the time it is answered.
+    assert!(matches!(later.status, 200 | 202), "{later:?}");
     for reply in [&raw, &formed, &later] {
         let place = reply.header("location").unwrap();
         until("a verdict", || daemon.get(place).text("state") == "done");

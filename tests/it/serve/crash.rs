@@ -42,7 +42,7 @@ fn fifty_kills_lose_nothing_and_judge_nothing_twice() {
             let Ok(Some(reply)) = daemon.try_send("POST /v1/scans", &[], &audio) else { break };
             // An answer that is cut off was not given.
             let Ok(scan) = serde_json::from_slice::<serde_json::Value>(&reply.body) else { break };
-            assert_eq!(reply.status, 202, "{reply:?}");
+            assert!(matches!(reply.status, 200 | 202), "{reply:?}");
             journal.push(scan["id"].as_str().unwrap().to_owned());
         }
         assert!(killer.join().unwrap().success());
