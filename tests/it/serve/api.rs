@@ -173,3 +173,15 @@ fn the_service_tells_of_itself() {
     let hostile = daemon.send("GET /version", &[("x-request-id", "a b")], b"");
     assert_eq!(hostile.header("x-request-id").unwrap_or("").len(), 16, "{hostile:?}");
 }
+
+#[test]
+fn a_policy_may_leave_silent_channels_out() {
+    let daemon = Daemon::start("", "[policies.calls]\nignore_silent_channels = true\n");
+    let mut call = sample("call-agent-left-caller-right.wav");
+    let start = call.windows(4).position(|four| four == b"data").unwrap() + 8;
+    // A-law's zero on the right.
+    call[start..].iter_mut().skip(1).step_by(2).for_each(|byte| *byte = 0xd5);
+    for (query, decision) in [("", "inconclusive"), ("?policy=calls", "bona_fide")] {
+        assert_eq!(daemon.judged(query, &call).text("decision"), decision, "{query}");
+    }
+}
