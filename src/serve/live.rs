@@ -36,7 +36,7 @@ pub struct NamedPolicy {
 }
 
 impl Live {
-    /// Loads and checks whatever `config` names. `old` lends its model where the bundle is the same.
+    /// Loads and checks whatever `config` names.
     ///
     /// # Errors
     /// A model, policy or certificate that cannot be used.

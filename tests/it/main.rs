@@ -15,6 +15,8 @@ mod metrics;
 mod samples;
 mod scan;
 mod screener;
+#[cfg(unix)]
+mod serve_api;
 mod speech;
 mod systemd;
 #[cfg(unix)]

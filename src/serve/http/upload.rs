@@ -12,20 +12,23 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
-use tokio::{fs::File, io::AsyncWriteExt, time::timeout};
+use tokio::{fs::File, io::AsyncWriteExt, sync::oneshot, time::timeout};
 
 use super::{
     App,
     auth::Caller,
     extract::{Params, body_problem, text},
-    problem::{Problem, Result},
+    problem::{Problem, Result, WriteFaults},
     scans::{self, ScanDetail},
 };
 use crate::{
     config::Scope,
     model::hex,
     serve::{admission::Ticket, core::Core, core::Phase},
-    store::{Audio, JobId, NewJob, StoreError, jobs::Accepted},
+    store::{
+        Audio, JobId, NewJob, State as JobState, StoreError,
+        jobs::{self, Accepted},
+    },
 };
 
 /// Bytes that a file collects before it writes.
@@ -37,13 +40,13 @@ const FILE_BUFFER_BYTES: usize = 64 << 10;
 #[into_params(parameter_in = Query)]
 pub(super) struct About {
     /// File name: `path` of the result; its extension helps with headerless audio. Default: `upload`.
-    #[param(min_length = 1, max_length = 255)]
+    #[param(min_length = 1, max_length = 255, pattern = "^[^\\p{Cc}]*$")]
     name: Option<String>,
     /// Your own mark, to find it by.
-    #[param(min_length = 1, max_length = 255)]
+    #[param(min_length = 1, max_length = 255, pattern = "^[^\\p{Cc}]*$")]
     label: Option<String>,
     /// Where it comes from. Default: `api`.
-    #[param(min_length = 1, max_length = 255)]
+    #[param(min_length = 1, max_length = 255, pattern = "^[^\\p{Cc}]*$")]
     source: Option<String>,
     /// Name of the policy.
     #[param(min_length = 1, max_length = 64)]
@@ -72,10 +75,13 @@ pub(super) struct Form {
     #[schema(value_type = String, format = Binary)]
     file: Vec<u8>,
     /// File name, where the file's own is not wanted.
+    #[schema(min_length = 1, max_length = 255, pattern = "^[^\\p{Cc}]*$")]
     name: Option<String>,
     /// Your own mark.
+    #[schema(min_length = 1, max_length = 255, pattern = "^[^\\p{Cc}]*$")]
     label: Option<String>,
     /// Where it comes from.
+    #[schema(min_length = 1, max_length = 255, pattern = "^[^\\p{Cc}]*$")]
     source: Option<String>,
     /// Name of the policy.
     policy: Option<String>,
@@ -89,8 +95,11 @@ pub(super) struct Form {
     post, path = "/v1/scans", tag = "scans",
     params(
         About,
-        ("Prefer" = Option<String>, Header, description = "`wait=SECS`"),
-        ("Idempotency-Key" = Option<String>, Header, description = "The same key with the same audio gives the same job"),
+        ("Prefer" = Option<String>, Header, description = "`wait=SECS`, as far as `server.max_wait_secs` allows"),
+        (
+            "Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]([ -~]*[!-~])?$",
+            description = "The same key with the same audio and policy gives the same job",
+        ),
     ),
     request_body(
         content((Vec<u8> = "application/octet-stream"), (Form = "multipart/form-data")),
@@ -103,10 +112,10 @@ pub(super) struct Form {
         (status = 401, description = "No token, or an unknown one", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "The token lacks a scope", body = Problem, content_type = "application/problem+json"),
         (status = 408, description = "The body came too slowly", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "No policy has this name", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "More audio than one upload may have", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "The idempotency key was used for something else", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Full, or stopping: see Retry-After", body = Problem, content_type = "application/problem+json"),
-        (status = 507, description = "The disk is full", body = Problem, content_type = "application/problem+json"),
+        WriteFaults,
     )
 )]
 pub(super) async fn submit(
@@ -143,19 +152,30 @@ pub(super) async fn submit(
             return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key", detail));
         }
     };
-    if id == *upload.id() && !asked.wait.is_zero() {
-        let wait = asked.wait.min(Duration::from_secs(core.live().config.server.max_wait_secs));
+    let wait = asked.wait.min(Duration::from_secs(core.live().config.server.max_wait_secs));
+    if !wait.is_zero() {
+        let done = if id == *upload.id() { done } else { core.wait_for(&id) };
+        wait_until(core, &id, done, wait).await?;
+    }
+    let mut response = answer(core, &id).await?;
+    if !wait.is_zero() {
+        let applied = format!("wait={}", wait.as_secs());
+        response.headers_mut().extend(HeaderValue::from_str(&applied).map(|v| (PREFERENCE_APPLIED, v)));
+    }
+    Ok(response)
+}
+
+/// Waits for `done`, which was asked for before the job is looked at, so that its end is not missed.
+async fn wait_until(core: &Core, id: &JobId, done: oneshot::Receiver<()>, wait: Duration) -> Result<()> {
+    let wanted = id.clone();
+    let job = core.store.read(move |c| jobs::get(c, &wanted)).await?;
+    if job.is_some_and(|job| matches!(job.state, JobState::Queued | JobState::Running)) {
         tokio::select! {
             _ = timeout(wait, done) => {}
             () = core.stopping() => {}
         }
     }
-    let mut response = answer(core, &id).await?;
-    if !asked.wait.is_zero() {
-        let applied = format!("wait={}", asked.wait.as_secs());
-        response.headers_mut().extend(HeaderValue::from_str(&applied).map(|v| (PREFERENCE_APPLIED, v)));
-    }
-    Ok(response)
+    Ok(())
 }
 
 const PREFERENCE_APPLIED: header::HeaderName = header::HeaderName::from_static("preference-applied");
@@ -289,7 +309,7 @@ impl<'a> Upload<'a> {
         let policy = about.policy.or_else(|| caller.policy.clone());
         let policy = policy.unwrap_or_else(|| live.config.default_policy.clone());
         if live.policy(&policy).is_none() {
-            return Err(Problem::bad("policy: there is none of this name, see /v1/policies"));
+            return Err(Problem::no_policy());
         }
         let source = text("source", about.source.unwrap_or_else(|| "api".into()))?;
         if source.starts_with("watch:") {
