@@ -121,7 +121,7 @@ pub(super) struct Overruling {
     /// What it is instead.
     decision: Decision,
     /// Why; goes into the audit log.
-    #[schema(min_length = 1, max_length = 255, pattern = "^[^\\p{Cc}]*$")]
+    #[schema(min_length = 1, max_length = 255, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$")]
     note: String,
 }
 

@@ -40,10 +40,10 @@ pub(super) struct Wanted {
     /// In this state.
     state: Option<JobState>,
     /// From this source.
-    #[param(min_length = 1, max_length = 255, pattern = "^[^\\p{Cc}]*$")]
+    #[param(min_length = 1, max_length = 255, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$")]
     source: Option<String>,
     /// With this label.
-    #[param(min_length = 1, max_length = 255, pattern = "^[^\\p{Cc}]*$")]
+    #[param(min_length = 1, max_length = 255, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$")]
     label: Option<String>,
     /// `next` of the page before.
     #[param(pattern = "^[1-9][0-9]{0,17}$")]

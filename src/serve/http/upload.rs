@@ -40,13 +40,13 @@ const FILE_BUFFER_BYTES: usize = 64 << 10;
 #[into_params(parameter_in = Query)]
 pub(super) struct About {
     /// File name: `path` of the result; its extension helps with headerless audio. Default: `upload`.
-    #[param(min_length = 1, max_length = 255, pattern = "^[^\\p{Cc}]*$")]
+    #[param(min_length = 1, max_length = 255, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$")]
     name: Option<String>,
     /// Your own mark, to find it by.
-    #[param(min_length = 1, max_length = 255, pattern = "^[^\\p{Cc}]*$")]
+    #[param(min_length = 1, max_length = 255, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$")]
     label: Option<String>,
     /// Where it comes from. Default: `api`.
-    #[param(min_length = 1, max_length = 255, pattern = "^[^\\p{Cc}]*$")]
+    #[param(min_length = 1, max_length = 255, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$")]
     source: Option<String>,
     /// Name of the policy.
     #[param(min_length = 1, max_length = 64)]
@@ -69,19 +69,20 @@ impl About {
 
 /// A form with the audio, and what may be said about it.
 #[derive(utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
 #[allow(dead_code, reason = "describes the form in /openapi.json; the form is read as a stream")]
 pub(super) struct Form {
     /// The audio.
     #[schema(value_type = String, format = Binary)]
     file: Vec<u8>,
     /// File name, where the file's own is not wanted.
-    #[schema(min_length = 1, max_length = 255, pattern = "^[^\\p{Cc}]*$")]
+    #[schema(min_length = 1, max_length = 255, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$")]
     name: Option<String>,
     /// Your own mark.
-    #[schema(min_length = 1, max_length = 255, pattern = "^[^\\p{Cc}]*$")]
+    #[schema(min_length = 1, max_length = 255, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$")]
     label: Option<String>,
     /// Where it comes from.
-    #[schema(min_length = 1, max_length = 255, pattern = "^[^\\p{Cc}]*$")]
+    #[schema(min_length = 1, max_length = 255, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$")]
     source: Option<String>,
     /// Name of the policy.
     policy: Option<String>,
@@ -106,8 +107,20 @@ pub(super) struct Form {
         description = "The audio"
     ),
     responses(
-        (status = 200, description = "Judged", body = ScanDetail),
-        (status = 202, description = "Accepted", body = ScanDetail),
+        (status = 200, description = "Judged", body = ScanDetail, links(
+            ("get" = (operation_id = "get", parameters(("id" = "$response.body#/id")))),
+            ("result" = (operation_id = "result", parameters(("id" = "$response.body#/id")))),
+            ("delete" = (operation_id = "delete", parameters(("id" = "$response.body#/id")))),
+            ("rejudge" = (operation_id = "rejudge", parameters(("id" = "$response.body#/id")))),
+            ("overrule" = (operation_id = "overrule", parameters(("id" = "$response.body#/id")))),
+        )),
+        (status = 202, description = "Accepted", body = ScanDetail, links(
+            ("get" = (operation_id = "get", parameters(("id" = "$response.body#/id")))),
+            ("result" = (operation_id = "result", parameters(("id" = "$response.body#/id")))),
+            ("delete" = (operation_id = "delete", parameters(("id" = "$response.body#/id")))),
+            ("rejudge" = (operation_id = "rejudge", parameters(("id" = "$response.body#/id")))),
+            ("overrule" = (operation_id = "overrule", parameters(("id" = "$response.body#/id")))),
+        )),
         (status = 400, description = "Not a request that can be meant so", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "No token, or an unknown one", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "The token lacks a scope", body = Problem, content_type = "application/problem+json"),
