@@ -4,6 +4,8 @@
 mod architecture;
 mod bundle;
 mod cli;
+#[cfg(unix)]
+mod daemon;
 mod decode;
 #[cfg(unix)]
 mod doctor;
@@ -15,6 +17,8 @@ mod metrics;
 mod samples;
 mod scan;
 mod screener;
+#[cfg(unix)]
+mod serve_abuse;
 #[cfg(unix)]
 mod serve_api;
 mod speech;

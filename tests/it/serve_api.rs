@@ -123,6 +123,7 @@ fn spawn(folder: &Path, config: &str) -> Child {
     let log = fs::File::options().create(true).append(true).open(folder.join("log")).unwrap();
     let mut command = clonewatch();
     command.args(["serve", "--config"]).arg(folder.join("clonewatch.toml"));
+    command.env_remove("JOURNAL_STREAM").env_remove("NOTIFY_SOCKET");
     let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
     until("the socket", || {
         let log = || fs::read_to_string(folder.join("log")).unwrap_or_default();

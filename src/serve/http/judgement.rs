@@ -94,16 +94,9 @@ pub(super) async fn rejudge(
         }
         From::Audio => {
             let ticket = core.admit(job.bytes).map_err(|_| Problem::full(core.retry_after_secs()))?;
-            let wanted = id.clone();
-            let hear_again = core.store.write(move |tx| {
-                verdicts::hear_again(tx, &wanted, &policy, &actor, UnixMs::now())?
-                    .then(|| jobs::get(tx, &wanted))
-                    .transpose()
-            });
-            let Some(job) = hear_again.await?.flatten() else {
+            if !core.hear_again(&id, policy, actor, ticket).await? {
                 return Err(Problem::conflict("no_audio", "the audio was not kept (retention.flagged_audio_days)"));
-            };
-            core.enqueue(&job, ticket);
+            }
         }
     }
     let scan = core.store.read(move |c| jobs::get(c, &id)).await?.ok_or_else(Problem::no_scan)?;

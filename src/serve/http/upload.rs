@@ -153,13 +153,10 @@ pub(super) async fn submit(
     let spool = core.store.spool().clone();
     let sealed = id.clone();
     let Some(ticket) = ticket else { return Err(Problem::full(core.retry_after_secs())) };
+    upload.is_handed_over = true;
     let accepted = core.accept(job, ticket, move || spool.publish(&sealed)).await?;
     let id = match accepted {
-        Accepted::New(id) => {
-            upload.is_accepted = true;
-            id
-        }
-        Accepted::Known(known) => known,
+        Accepted::New(id) | Accepted::Known(id) => id,
         Accepted::Conflict => {
             let detail = "Idempotency-Key: was used for other audio or another policy";
             return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key", detail));
@@ -229,7 +226,7 @@ fn is_form(headers: &HeaderMap) -> bool {
     kind.trim_start().to_ascii_lowercase().starts_with("multipart/form-data")
 }
 
-/// An upload on its way into the spool. Unless it was accepted, dropping it removes what came.
+/// An upload on its way into the spool. Until it is handed over to [`Core::accept`], dropping it removes what came.
 struct Upload<'a> {
     core: &'a Core,
     id: JobId,
@@ -237,7 +234,7 @@ struct Upload<'a> {
     ticket: Option<Ticket>,
     hash: Sha256,
     bytes: u64,
-    is_accepted: bool,
+    is_handed_over: bool,
 }
 
 impl<'a> Upload<'a> {
@@ -253,7 +250,7 @@ impl<'a> Upload<'a> {
         let mut file = File::from_std(core.store.spool().create(&id)?);
         file.set_max_buf_size(FILE_BUFFER_BYTES);
         let (file, ticket) = (Some(file), Some(ticket));
-        Ok(Self { core, id, file, ticket, hash: Sha256::new(), bytes: 0, is_accepted: false })
+        Ok(Self { core, id, file, ticket, hash: Sha256::new(), bytes: 0, is_handed_over: false })
     }
 
     fn id(&self) -> &JobId {
@@ -356,7 +353,7 @@ impl<'a> Upload<'a> {
 
 impl Drop for Upload<'_> {
     fn drop(&mut self) {
-        if !self.is_accepted {
+        if !self.is_handed_over {
             self.core.store.spool().remove(&self.id);
         }
     }
