@@ -5,13 +5,15 @@
 //!
 //! # The picture
 //! ```text
-//!  file / stdin ──┐        ┌────────────── decode ───────────────┐
+//!  upload, folder ┐
+//!  file / stdin ──┤        ┌────────────── decode ───────────────┐
 //!  batch CLI ─────┼──────▶ │ probe → decode → per channel → 16 kHz│
 //!  training export┘        └──────────────────┬───────────────────┘
 //!               ═════════════ pure code ══════▼═══════════════
 //!                Screener:  features → speech gate → encoder → pooled statistics → LLR → Evidence
 //!               ══════════════════════════════╤═══════════════
-//!                policy: Evidence + thresholds → Verdict ──▶ text, JSONL, CSV
+//!                policy: Evidence + thresholds → Verdict ─┬─▶ text, JSONL, CSV
+//!                                                         └─▶ store ─▶ HTTP API, folders, webhooks, audit log
 //! ```
 //!
 //! # Modules
@@ -27,6 +29,9 @@
 //! | [`decode`] | symphonia, Opus, telephone codecs, [`decode::Limits`] | no |
 //! | [`pool`] | CPU workers, results in order, bounded queues | no |
 //! | [`scan`] | one input → decoded → screened → [`scan::ScanResult`] | no |
+//! | [`config`] | one TOML file → a checked [`config::Config`] | no |
+//! | [`store`] | SQLite and spool: jobs, verdicts, events to deliver, audit log | no |
+//! | [`serve`] | the daemon: HTTP API, queue, workers, reload | no |
 //! | `watch` | watched folders: judged once, sorted or tagged; [`serve::webhook`] tells others of verdicts | no |
 //! | [`cli`] | one file per subcommand | no |
 //!
