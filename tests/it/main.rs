@@ -4,6 +4,8 @@
 mod architecture;
 mod bundle;
 mod cli;
+#[cfg(unix)]
+mod daemon;
 mod decode;
 #[cfg(unix)]
 mod doctor;
@@ -16,7 +18,11 @@ mod samples;
 mod scan;
 mod screener;
 #[cfg(unix)]
-mod serve;
+mod serve_abuse;
+#[cfg(unix)]
+mod serve_api;
+#[cfg(unix)]
+mod serve_host;
 mod speech;
 mod systemd;
 #[cfg(unix)]
