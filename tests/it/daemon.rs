@@ -173,7 +173,7 @@ impl Daemon {
         lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
     }
 
-    /// Resident memory now and at its highest, in KiB, as the system counts it.
+    /// Resident memory at its highest, in KiB, as the system counts it.
     pub(super) fn peak_rss_kib(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();

@@ -118,12 +118,12 @@ fn hostile_requests_are_refused_and_leave_nothing() {
         }
         assert_clean(what, &reply.text());
     }
-    let forged = daemon.send("GET /version", "X-Request-Id: a\x1b[31m\r\n", b"").unwrap();
-    assert!(forged.header("x-request-id").is_none_or(|id| id.bytes().all(|b| b.is_ascii_hexdigit())), "{forged:?}");
+    let forged = daemon.send("GET /version", "X-Request-Id: a\"b = c\r\n", b"").unwrap();
+    assert!(forged.header("x-request-id").unwrap().bytes().all(|byte| byte.is_ascii_hexdigit()), "{forged:?}");
     for target in ["/v1/scans/..%2f..%2fetc%2fpasswd", "/v1/scans/%00", "/../../etc/passwd", "/v1/scans/a%1b%5b31m"] {
         assert_eq!(daemon.get(target).status, 404, "{target}");
     }
-    until("all work", || daemon.metric("clonewatch_inside_jobs", "") == 0.0);
+    assert_eq!(daemon.metric("clonewatch_inside_jobs", ""), 0.0);
     assert_eq!(daemon.spool(), [""; 0]);
     assert_eq!(daemon.metric("clonewatch_inside_bytes", ""), 0.0);
     assert_clean("log", &daemon.log());
