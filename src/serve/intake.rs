@@ -238,6 +238,7 @@ impl Desk for Folder {
     fn delivered(&self, delivery: &Delivery) {
         let place: &PathBuf = delivery.placed.moved_to.as_ref().unwrap_or(&delivery.placed.result);
         let place = crate::cli::render::printable(&place.display().to_string());
+        self.core.metrics.count("clonewatch_watch_files_total", &[("folder", &self.config.name)]);
         info!(folder = self.config.name, place, is_repeated = delivery.is_repeated, "put away");
     }
 

@@ -23,8 +23,7 @@ const HELP: &[(&str, &str, &str)] = &[
     ("clonewatch_refused_total", "counter", "Submissions refused, by reason."),
     ("clonewatch_store_errors_total", "counter", "Writes to the store that failed."),
     ("clonewatch_verdicts_total", "counter", "Verdicts, by decision."),
-    ("clonewatch_watch_files_total", "counter", "Files of watched folders, by folder and outcome."),
-    ("clonewatch_webhook_attempts_total", "counter", "Deliveries attempted, by receiver and outcome."),
+    ("clonewatch_watch_files_total", "counter", "Files of watched folders that were judged and put away, by folder."),
 ];
 
 /// All counters, by name and labels.
