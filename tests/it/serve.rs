@@ -4,6 +4,7 @@ mod access;
 mod api;
 mod crash;
 mod limits;
+mod live;
 mod openapi;
 
 use std::{
@@ -194,4 +195,20 @@ fn short_wav(number: u32) -> Vec<u8> {
     wav.resize(44 + 3_200, 0);
     wav[4..8].copy_from_slice(&3_236_u32.to_le_bytes());
     wav
+}
+
+/// A copy of the shipped bundle under another id, which makes it another model: its manifest is what names it.
+fn copy_of_bundle(at: &Path, id: &str) {
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
+    let mut folders = fs::read_dir(models).unwrap().map(|entry| entry.unwrap().path());
+    let shipped = folders.find(|folder| folder.join("manifest.toml").exists()).unwrap();
+    fs::create_dir(at).unwrap();
+    for entry in fs::read_dir(shipped).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, at.join(path.file_name().unwrap())).unwrap();
+    }
+    let manifest = fs::read_to_string(at.join("manifest.toml")).unwrap();
+    let (first_line, rest) = manifest.split_once('\n').unwrap();
+    assert!(first_line.starts_with("id = "), "{first_line}");
+    fs::write(at.join("manifest.toml"), format!("id = \"{id}\"\n{rest}")).unwrap();
 }

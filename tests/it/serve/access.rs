@@ -3,6 +3,7 @@
 use std::{
     fs,
     net::{SocketAddr, TcpListener, TcpStream},
+    path::Path,
     sync::Arc,
 };
 
@@ -14,7 +15,7 @@ use tokio_rustls::rustls::{
     pki_types::{PrivateKeyDer, ServerName},
 };
 
-use super::{Daemon, Reply, exchange, short_wav};
+use super::{Daemon, Reply, exchange, short_wav, until};
 
 /// An address that nothing listens at now.
 fn free_address() -> SocketAddr {
@@ -92,19 +93,28 @@ fn over_tls(address: SocketAddr, config: Arc<ClientConfig>) -> Option<Reply> {
     exchange(stream, "GET /v1/model", &[("authorization", "Bearer boss")], b"").ok().flatten()
 }
 
+fn self_signed() -> CertifiedKey<KeyPair> {
+    generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap()
+}
+
+fn write_identity(folder: &Path, identity: &CertifiedKey<KeyPair>) {
+    fs::write(folder.join("server.pem"), identity.cert.pem()).unwrap();
+    fs::write(folder.join("server.key"), identity.signing_key.serialize_pem()).unwrap();
+}
+
+fn tls_section(folder: &Path, more: &str) -> String {
+    let at = |name: &str| folder.join(name).display().to_string();
+    format!("[server.tls]\ncertificate = '{}'\nkey = '{}'\n{more}\n", at("server.pem"), at("server.key"))
+}
+
 #[test]
 fn tls_is_spoken_and_client_certificates_are_asked_for() {
-    let make = || generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-    let (server, known, stranger) = (make(), make(), make());
+    let (server, known, stranger) = (self_signed(), self_signed(), self_signed());
     let certificates = tempfile::tempdir().unwrap();
     let at = |name: &str| certificates.path().join(name);
-    fs::write(at("server.pem"), server.cert.pem()).unwrap();
-    fs::write(at("server.key"), server.signing_key.serialize_pem()).unwrap();
+    write_identity(certificates.path(), &server);
     fs::write(at("clients.pem"), known.cert.pem()).unwrap();
-    let tls = |more: &str| {
-        let (certificate, key) = (at("server.pem"), at("server.key"));
-        format!("[server.tls]\ncertificate = '{}'\nkey = '{}'\n{more}\n", certificate.display(), key.display())
-    };
+    let tls = |more: &str| tls_section(certificates.path(), more);
     let plain = free_address();
     let _daemon = Daemon::start(&format!("tcp = '{plain}'\n{}", tls("")), &token("boss", "admin"));
     assert_eq!(over_tls(plain, client(&server, None)).unwrap().status, 200);
@@ -118,4 +128,46 @@ fn tls_is_spoken_and_client_certificates_are_asked_for() {
     assert_eq!(over_tls(mutual, client(&server, Some(&known))).unwrap().status, 200);
     assert!(over_tls(mutual, client(&server, None)).is_none(), "no certificate");
     assert!(over_tls(mutual, client(&server, Some(&stranger))).is_none(), "a stranger's certificate");
+}
+
+#[test]
+fn new_certificates_are_taken_up_by_a_reload_and_broken_ones_are_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = (self_signed(), self_signed());
+    write_identity(folder.path(), &first);
+    let address = free_address();
+    let server = format!("tcp = '{address}'\n{}", tls_section(folder.path(), ""));
+    let daemon = Daemon::start(&server, &token("boss", "admin"));
+    // A client takes the one certificate that it knows and no other.
+    let is_shown = |identity| over_tls(address, client(identity, None)).is_some_and(|reply| reply.status == 200);
+    assert!(is_shown(&first) && !is_shown(&second));
+    write_identity(folder.path(), &second);
+    daemon.signal("-HUP");
+    until("the second certificate", || is_shown(&second));
+    assert!(!is_shown(&first));
+    fs::write(folder.path().join("server.key"), first.signing_key.serialize_pem()).unwrap();
+    daemon.signal("-HUP");
+    until("the refusal of another certificate's key", || daemon.log().contains("the new configuration is refused"));
+    assert!(is_shown(&second));
+}
+
+#[test]
+fn tcp_takes_a_token_and_beyond_this_machine_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("c.toml");
+    for (text, words) in [
+        ("[server]\ntcp = '0.0.0.0:1'".to_owned(), "c.toml:2: server.tcp: 0.0.0.0:1 – must be a loopback address"),
+        ("[server]\ntcp = '127.0.0.1:1'".to_owned(), "tokens: none – must be at least one token"),
+        (
+            format!("[server]\ntcp = '0.0.0.0:1'\n{}{}", tls_section(folder.path(), ""), token("boss", "admin")),
+            "server.pem: ",
+        ),
+    ] {
+        fs::write(&file, &text).unwrap();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_clonewatch"));
+        let output = command.arg("serve").arg("--config").arg(&file).output().unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{errors}");
+        assert!(errors.contains(words), "{text}\n{errors}");
+    }
 }

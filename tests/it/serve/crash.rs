@@ -1,8 +1,8 @@
 //! Whatever ends or changes the daemon: every accepted job gets its one verdict.
 
-use std::{fs, path::Path, time::Duration};
+use std::time::Duration;
 
-use super::{Daemon, configure, sample, short_wav, until};
+use super::{Daemon, configure, copy_of_bundle, sample, short_wav, until};
 
 /// Asserts that every scan of `ids` gets one verdict, and no more.
 fn all_have_one_verdict(daemon: &Daemon, ids: &[String]) {
@@ -107,13 +107,7 @@ fn a_reload_takes_a_good_file_and_refuses_a_bad_one() {
     assert!(daemon.log().contains("clonewatch.toml:7: spoof = 1"), "{}", daemon.log());
 
     let bundle = daemon.path("model");
-    fs::create_dir(&bundle).unwrap();
-    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("models/clonewatch-1")).unwrap() {
-        let path = entry.unwrap().path();
-        fs::copy(&path, bundle.join(path.file_name().unwrap())).unwrap();
-    }
-    let manifest = fs::read_to_string(bundle.join("manifest.toml")).unwrap();
-    fs::write(bundle.join("manifest.toml"), manifest.replacen("\"clonewatch-1\"", "\"another\"", 1)).unwrap();
+    copy_of_bundle(&bundle, "another");
     // Judged by whichever model was in force when it was taken; none is lost over the change.
     let ids: Vec<String> =
         (0..20).map(|number| daemon.send("POST /v1/scans", &[], &short_wav(number)).text("id")).collect();
