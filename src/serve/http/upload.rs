@@ -143,14 +143,17 @@ pub(super) async fn submit(
             return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key", detail));
         }
     };
-    if id == *upload.id() && !asked.wait.is_zero() {
+    // A repeated submission waits for the first one's job, which may have ended already.
+    let done = if id == *upload.id() { done } else { core.wait_for(&id) };
+    let (mut response, is_done) = answer(core, &id).await?;
+    if !is_done && !asked.wait.is_zero() {
         let wait = asked.wait.min(Duration::from_secs(core.live().config.server.max_wait_secs));
         tokio::select! {
             _ = timeout(wait, done) => {}
             () = core.stopping() => {}
         }
+        (response, _) = answer(core, &id).await?;
     }
-    let mut response = answer(core, &id).await?;
     if !asked.wait.is_zero() {
         let applied = format!("wait={}", asked.wait.as_secs());
         response.headers_mut().extend(HeaderValue::from_str(&applied).map(|v| (PREFERENCE_APPLIED, v)));
@@ -160,13 +163,13 @@ pub(super) async fn submit(
 
 const PREFERENCE_APPLIED: header::HeaderName = header::HeaderName::from_static("preference-applied");
 
-/// 200 with the result where there is one, 202 otherwise.
-async fn answer(core: &Core, id: &JobId) -> Result<Response> {
+/// 200 with the result where there is one, 202 otherwise; and whether there is one.
+async fn answer(core: &Core, id: &JobId) -> Result<(Response, bool)> {
     let (mut response, is_done) = scans::detail(core, id).await?;
     *response.status_mut() = if is_done { StatusCode::OK } else { StatusCode::ACCEPTED };
     let location = HeaderValue::from_str(&format!("/v1/scans/{id}"));
     response.headers_mut().extend(location.map(|location| (header::LOCATION, location)));
-    Ok(response)
+    Ok((response, is_done))
 }
 
 /// What headers ask for.

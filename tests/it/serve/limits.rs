@@ -117,7 +117,7 @@ fn two_hundred_at_once_are_all_judged_in_bounded_memory() {
                 let audio =
                     if number % 20 == 0 { [audio, &number.to_le_bytes()[..]].concat() } else { short_wav(number) };
                 let reply = daemon.send(&format!("POST /v1/scans?label=n{number}"), &[], &audio);
-                assert_eq!(reply.status, 202, "{reply:?}");
+                assert!(matches!(reply.status, 200 | 202), "{reply:?}");
             });
         }
     });
