@@ -5,14 +5,15 @@
 //!
 //! # The picture
 //! ```text
-//!  file / stdin ──┐        ┌────────────── decode ───────────────┐
+//!  upload, folder ┐
+//!  file / stdin ──┤        ┌────────────── decode ───────────────┐
 //!  batch CLI ─────┼──────▶ │ probe → decode → per channel → 16 kHz│
 //!  training export┘        └──────────────────┬───────────────────┘
 //!               ═════════════ pure code ══════▼═══════════════
 //!                Screener:  features → speech gate → encoder → pooled statistics → LLR → Evidence
 //!               ══════════════════════════════╤═══════════════
-//!                policy: Evidence + thresholds → Verdict ──▶ text, JSONL, CSV
-//!                                                      └──▶ store ──▶ HTTP, webhooks, syslog, audit log
+//!                policy: Evidence + thresholds → Verdict ─┬─▶ text, JSONL, CSV
+//!                                                         └─▶ store ─▶ HTTP API, folders, webhooks, audit log
 //! ```
 //!
 //! # Modules
@@ -28,10 +29,10 @@
 //! | [`decode`] | symphonia, Opus, telephone codecs, [`decode::Limits`] | no |
 //! | [`pool`] | CPU workers, results in order, bounded queues | no |
 //! | [`scan`] | one input → decoded → screened → [`scan::ScanResult`] | no |
+//! | [`config`] | one TOML file → a checked [`config::Config`] | no |
+//! | [`store`] | SQLite and spool: jobs, verdicts, events to deliver, audit log | no |
+//! | [`serve`] | the daemon: HTTP API, queue, workers, reload | no |
 //! | `watch` | watched folders: judged once, sorted or tagged; [`serve::webhook`] tells others of verdicts | no |
-//! | [`config`] | one TOML file → a validated [`config::Config`]; secrets from the environment laid over it | no |
-//! | [`store`] | SQLite and spool: jobs, verdicts, outbox, audit log; one writer thread | no |
-//! | [`serve`] | the daemon: sockets, HTTP, queue, judging threads, reload, shutdown | no |
 //! | [`cli`] | one file per subcommand | no |
 //!
 //! # Invariants
@@ -40,7 +41,7 @@
 //! - One path: files, batches and training export run the same decoder, feature and screening code.
 //! - Chunk invariance: any split of the same samples into pushes gives bit-identical [`screen::Evidence`].
 //! - Memory of an open stream does not grow with its length, apart from one small [`screen::Segment`] per two seconds.
-//! - What the daemon accepted is on disk, and ends with exactly one verdict whatever ends the process (`tests/it/serve/crash.rs`).
+//! - What the daemon accepted is on disk, and ends with exactly one verdict whatever ends the process (`tests/it/serve_abuse/crash.rs`).
 //! - Bad media is a result (`inconclusive` with a reason), never a crash and never "genuine".
 //! - LLRs are natural logarithms, and more than 0 favours bona fide.
 

@@ -9,6 +9,7 @@ use std::{
     },
 };
 
+use rusqlite::Transaction;
 use tokio::sync::{oneshot, watch};
 use tracing::{info, warn};
 
@@ -23,6 +24,7 @@ use crate::store::{
     Audio, Job, JobId, NewJob, Result, Store, UnixMs,
     audit::{self, Entry},
     jobs::{self, Accepted},
+    verdicts,
 };
 
 /// Shared by sockets, workers, watched folders and deliveries.
@@ -30,7 +32,7 @@ pub struct Core {
     /// Durable state.
     pub store: Store,
     /// Jobs that wait for a worker.
-    pub queue: Queue,
+    pub queue: Arc<Queue>,
     /// What workers do, for the watchdog.
     pub pulse: Pulse,
     /// Numbers.
@@ -61,7 +63,7 @@ impl Core {
     /// The store's.
     pub fn new(store: Store, live: Live) -> Result<Arc<Self>> {
         let core = Self {
-            queue: Queue::default(),
+            queue: Arc::default(),
             pulse: Pulse::new(live.config.queue.worker_count()),
             metrics: Metrics::default(),
             admission: Arc::default(),
@@ -157,7 +159,8 @@ impl Core {
         (self.load().jobs as f64 * mean_secs / workers / 2.0).ceil().clamp(1.0, 300.0) as u64
     }
 
-    /// Accepts a job whose audio is on disk under its final name, or sealed by `seal` in the same step, and queues it.
+    /// Accepts a job whose audio is on disk under its final name, or sealed by `seal` in the same step, and queues it. Audio
+    /// that makes no new job is removed from the spool. All of it happens also where the caller goes away meanwhile.
     ///
     /// # Errors
     /// The store's; nothing is accepted then.
@@ -167,26 +170,46 @@ impl Core {
         ticket: Ticket,
         seal: impl FnOnce() -> Result<()> + Send + 'static,
     ) -> Result<Accepted> {
-        let accepted = self
-            .store
-            .write(move |tx| {
-                seal()?;
-                let accepted = jobs::accept(tx, &new, UnixMs::now())?;
-                let job = jobs::get(tx, &new.id)?;
-                Ok((accepted, job))
-            })
-            .await
-            .inspect_err(|_| self.metrics.count("clonewatch_store_errors_total", &[]))?;
-        if let (Accepted::New(id), Some(job)) = &accepted {
-            info!(scan = %id, bytes = job.bytes, policy = %job.policy, "accepted");
-            self.enqueue(job, ticket);
-        }
+        let (queue, spool, id) = (Arc::clone(&self.queue), self.store.spool().clone(), new.id.clone());
+        let work = move |tx: &Transaction<'_>| {
+            seal()?;
+            let accepted = jobs::accept(tx, &new, UnixMs::now())?;
+            let job = jobs::get(tx, &new.id)?;
+            Ok((accepted, job))
+        };
+        let after = move |outcome: &Result<(Accepted, Option<Job>)>| match outcome {
+            Ok((Accepted::New(_), Some(job))) => {
+                info!(scan = %job.id, bytes = job.bytes, policy = %job.policy, "accepted");
+                queue.push(Waiting::new(job, ticket));
+            }
+            _ => spool.remove(&id),
+        };
+        let accepted = self.store.write_then(work, after).await;
+        let accepted = accepted.inspect_err(|_| self.metrics.count("clonewatch_store_errors_total", &[]))?;
         Ok(accepted.0)
+    }
+
+    /// Has a job that is done heard again from its kept audio under `policy`. Whether it waits now.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn hear_again(&self, id: &JobId, policy: String, actor: String, ticket: Ticket) -> Result<bool> {
+        let (queue, wanted) = (Arc::clone(&self.queue), id.clone());
+        let work = move |tx: &Transaction<'_>| {
+            let waits = verdicts::hear_again(tx, &wanted, &policy, &actor, UnixMs::now())?;
+            if waits { jobs::get(tx, &wanted) } else { Ok(None) }
+        };
+        let after = move |outcome: &Result<Option<Job>>| {
+            if let Ok(Some(job)) = outcome {
+                queue.push(Waiting::new(job, ticket));
+            }
+        };
+        Ok(self.store.write_then(work, after).await?.is_some())
     }
 
     /// Lets a job wait for a worker.
     pub fn enqueue(&self, job: &Job, ticket: Ticket) {
-        self.queue.push(Waiting { id: job.id.clone(), attempts: job.attempts, seq: job.seq, ticket });
+        self.queue.push(Waiting::new(job, ticket));
     }
 
     /// Removes a job and what belongs to it; `false` where there is none.
@@ -194,14 +217,20 @@ impl Core {
     /// # Errors
     /// The store's.
     pub async fn delete(&self, id: &JobId, actor: String) -> Result<bool> {
-        let wanted = id.clone();
-        let deleted = self.store.write(move |tx| jobs::delete(tx, &wanted, &actor, UnixMs::now())).await?;
+        let (wanted, gone) = (id.clone(), id.clone());
+        let (queue, spool) = (Arc::clone(&self.queue), self.store.spool().clone());
+        let work = move |tx: &Transaction<'_>| jobs::delete(tx, &wanted, &actor, UnixMs::now());
+        let after = move |outcome: &Result<bool>| {
+            if matches!(outcome, Ok(true)) {
+                queue.remove(&gone);
+                spool.remove(&gone);
+            }
+        };
+        let deleted = self.store.write_then(work, after).await?;
         if deleted {
             if let Some(cancelled) = self.lock_running().get(id) {
                 cancelled.store(true, Ordering::Relaxed);
             }
-            self.queue.remove(id);
-            self.store.spool().remove(id);
             self.job_ended(id);
         }
         Ok(deleted)
@@ -256,7 +285,7 @@ impl Core {
 
     /// Notes something in the audit log that concerns no scan.
     pub async fn audit(&self, action: &'static str, note: String) {
-        let entry = move |tx: &rusqlite::Transaction<'_>| {
+        let entry = move |tx: &Transaction<'_>| {
             audit::append(tx, &Entry { note: Some(&note), ..Entry::new(UnixMs::now(), "clonewatch", action) })
         };
         if let Err(error) = self.store.write(entry).await {

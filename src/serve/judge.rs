@@ -63,6 +63,9 @@ impl Run<'_> {
         let id = waiting.id.clone();
         let Some(job) = self.write(move |tx| jobs::start(tx, &id, UnixMs::now())).flatten() else { return };
         let live = core.live();
+        if job.attempts > live.config.queue.max_attempts {
+            return self.give_up(&job, "the process ended each time");
+        }
         let pulse = || {
             core.pulse.beat(self.worker);
             !cancelled.load(Ordering::Relaxed) && !core.is_aborting()
@@ -108,9 +111,9 @@ impl Run<'_> {
     fn fault(&self, live: &Live, mut job: Job, fault: &str, waiting: Waiting) {
         let core = self.core;
         core.metrics.count("clonewatch_faults_total", &[("kind", "judge")]);
-        let id = job.id.clone();
         if job.attempts < live.config.queue.max_attempts {
             warn!(scan = %job.id, attempt = job.attempts, fault = render::printable(fault), "will be tried again");
+            let id = job.id.clone();
             if self.write(move |tx| jobs::requeue(tx, &id, Again::Fault)) == Some(true) {
                 // Others come first now, and a passing fault has time to pass.
                 job.state = store::State::Queued;
@@ -119,8 +122,14 @@ impl Run<'_> {
             }
             return;
         }
+        self.give_up(&job, fault);
+    }
+
+    fn give_up(&self, job: &Job, fault: &str) {
+        let core = self.core;
         error!(scan = %job.id, attempts = job.attempts, fault = render::printable(fault), "given up");
         let reason = format!("given up after {} attempts: {fault}", job.attempts);
+        let id = job.id.clone();
         if self.write(move |tx| jobs::fail(tx, &id, &reason, UnixMs::now())).is_some() {
             core.metrics.count("clonewatch_jobs_total", &[("outcome", "failed")]);
             core.store.spool().remove(&job.id);

@@ -15,7 +15,7 @@ use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use listenfd::ListenFd;
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite},
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
     sync::Semaphore,
     task::JoinSet,
@@ -33,6 +33,9 @@ use crate::{
 
 /// Bytes of a request's head, and of what is read ahead of its body.
 const HEAD_BYTES: usize = 32 << 10;
+/// How long, and how much, a closed connection is read on.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: u64 = 16 << 20;
 /// Pause after the system refused a connection, most likely for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
@@ -209,7 +212,7 @@ async fn connection(stream: Stream, peer: Peer, core: &Core, router: Router) {
     }
 }
 
-async fn http(stream: impl AsyncRead + AsyncWrite + Unpin, peer: Peer, core: &Core, router: Router) {
+async fn http(mut stream: impl AsyncRead + AsyncWrite + Unpin, peer: Peer, core: &Core, router: Router) {
     let service = service_fn(|request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(peer.clone());
@@ -220,16 +223,27 @@ async fn http(stream: impl AsyncRead + AsyncWrite + Unpin, peer: Peer, core: &Co
         .timer(TokioTimer::new())
         .header_read_timeout(limit)
         .max_buf_size(HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = core.stopping() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+        .serve_connection(TokioIo::new(&mut stream), service);
+    let ended = {
+        let mut connection = std::pin::pin!(connection);
+        tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = core.stopping() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
         }
     };
     if let Err(error) = ended {
         debug!(%error, "a connection ended early");
     }
+    linger(stream).await;
+}
+
+/// Reads on a little after the last answer: a connection that is closed over unread bytes is reset, and a client that was
+/// refused in the middle of its upload would lose the answer that says why.
+async fn linger(stream: impl AsyncRead + Unpin) {
+    let mut rest = stream.take(LINGER_BYTES);
+    // However it ends, it was only a courtesy.
+    let _ = timeout(LINGER, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await;
 }

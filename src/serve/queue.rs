@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::admission::Ticket;
-use crate::store::JobId;
+use crate::store::{Job, JobId};
 
 /// A job that waits.
 pub struct Waiting {
@@ -19,6 +19,13 @@ pub struct Waiting {
     pub seq: i64,
     /// Its place inside.
     pub ticket: Ticket,
+}
+
+impl Waiting {
+    /// `job`, with its place inside.
+    pub fn new(job: &Job, ticket: Ticket) -> Self {
+        Self { id: job.id.clone(), attempts: job.attempts, seq: job.seq, ticket }
+    }
 }
 
 /// The queue. As long as its tickets' limit.

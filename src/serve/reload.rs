@@ -11,6 +11,7 @@ use tracing::{error, info, warn};
 
 use super::{core::Core, live::Live};
 use crate::{
+    cli::render::printable,
     config::Config,
     error::{Error, Result},
 };
@@ -29,7 +30,9 @@ pub(super) async fn reload(core: &Arc<Core>, path: Option<&Path>) {
         }
         Err(fault) => {
             core.metrics.count("clonewatch_config_reloads_total", &[("outcome", "refused")]);
-            error!(%fault, "the new configuration is refused: the old one stays in force");
+            // The message quotes the file as it is.
+            let fault = printable(&fault.to_string());
+            error!(fault, "the new configuration is refused: the old one stays in force");
         }
     }
 }

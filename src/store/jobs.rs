@@ -215,8 +215,10 @@ pub fn purge(tx: &Connection, expiry: &Expiry, now: UnixMs) -> Result<Vec<JobId>
         let mut select = tx.prepare_cached(sql)?;
         Ok(select.query_map([before], |row| row.get(0))?.collect::<rusqlite::Result<Vec<_>>>()?)
     };
+    // A job does not go before its audio.
+    let audio_before = expiry.results_before.map_or(expiry.audio_before, |before| before.max(expiry.audio_before));
     let ended = "state IN ('done', 'failed') AND finished_ms < ?1";
-    let audio = ids(&format!("SELECT id FROM jobs WHERE audio = 'spool' AND {ended}"), expiry.audio_before)?;
+    let audio = ids(&format!("SELECT id FROM jobs WHERE audio = 'spool' AND {ended}"), audio_before)?;
     for id in &audio {
         tx.execute("UPDATE jobs SET audio = NULL WHERE id = ?1", [id])?;
         audit::append(tx, &Entry::new(now, "clonewatch", "audio.purged").on(id))?;

@@ -165,6 +165,24 @@ impl Store {
         self.writer.run(|connection| transact(connection, work)).await
     }
 
+    /// [`Store::write`], with `after` on its outcome: both happen also where the caller stops waiting for them. `after` runs on
+    /// the writing thread, so it must be short and must not hold the store.
+    ///
+    /// # Errors
+    /// As [`Store::write`].
+    pub async fn write_then<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<R> + Send + 'static,
+        after: impl FnOnce(&Result<R>) + Send + 'static,
+    ) -> Result<R> {
+        let both = move |connection: &mut Connection| {
+            let outcome = transact(connection, work);
+            after(&outcome);
+            outcome
+        };
+        self.writer.run(both).await
+    }
+
     /// [`Store::write`] for threads; it must not be called on a runtime's thread.
     ///
     /// # Errors

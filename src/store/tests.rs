@@ -206,6 +206,11 @@ fn kept_audio_and_old_jobs_are_purged_in_their_time() {
     assert!(!bench.job(&id).unwrap().audio_kept);
     assert_eq!(purge(10, Some(10)), std::slice::from_ref(&id), "whatever is in the spool goes too");
     assert_eq!(bench.job(&id), None);
+    let id = bench.accept(new_job("b", None), 1);
+    bench.start(&id);
+    bench.finish(verdict(&id, Decision::Spoof, &[]), Keep::Audio);
+    assert_eq!(purge(0, Some(10)), std::slice::from_ref(&id), "audio does not outlive its job");
+    assert_eq!(bench.job(&id), None);
 }
 
 #[test]

@@ -154,8 +154,10 @@ pub fn overrule(tx: &Connection, new: &NewOverride, now: UnixMs) -> Result<bool>
     if changed == 0 {
         return Ok(false);
     }
+    let sha256 = jobs::get(tx, &new.job)?.map(|job| job.sha256);
     outbox::add(tx, &new.job, "scan.overridden", &new.endpoints, now)?;
     let entry = Entry {
+        sha256: sha256.as_deref(),
         decision: Some(key_of(&new.decision)),
         note: Some(&new.note),
         ..Entry::new(now, &new.actor, "scan.overridden").on(&new.job)

@@ -4,6 +4,8 @@
 mod architecture;
 mod bundle;
 mod cli;
+#[cfg(unix)]
+mod daemon;
 mod decode;
 #[cfg(unix)]
 mod doctor;
@@ -16,7 +18,13 @@ mod samples;
 mod scan;
 mod screener;
 #[cfg(unix)]
-mod serve;
+mod serve_abuse;
+#[cfg(unix)]
+mod serve_api;
+#[cfg(unix)]
+mod serve_host;
+#[cfg(unix)]
+mod serve_live;
 mod speech;
 mod systemd;
 #[cfg(unix)]

@@ -99,7 +99,7 @@ impl Receiver {
         Self::start_at("127.0.0.1:0".parse().unwrap(), answers)
     }
 
-    fn start_at(address: SocketAddr, answers: Answers) -> Self {
+    pub(super) fn start_at(address: SocketAddr, answers: Answers) -> Self {
         let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
         let (requests, stop) = (Arc::<Mutex<Vec<Request>>>::default(), Arc::new(AtomicBool::new(false)));

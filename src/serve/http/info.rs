@@ -9,7 +9,7 @@ use super::{
     App,
     auth::Caller,
     extract::{Params, json, with_type},
-    problem::{Problem, Result},
+    problem::{Problem, ReadFaults, Result},
 };
 use crate::{
     config::Scope,
@@ -130,9 +130,11 @@ pub(super) struct Rows {
 #[derive(Serialize, utoipa::ToSchema)]
 struct RowView {
     seq: i64,
-    /// What was done: JSON, in the very bytes that are hashed.
+    /// What was done.
+    #[schema(value_type = Object)]
+    entry: serde_json::Value,
+    /// `entry` as it is hashed: `hash` is SHA-256 of `previous`, a line break and this.
     content: String,
-    /// Hash of the row before.
     previous: String,
     /// SHA-256 of `previous`, a line break and `content`.
     hash: String,
@@ -154,6 +156,7 @@ pub(super) struct AuditLog {
         (status = 400, description = "A parameter that cannot be meant so", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "No token, or an unknown one", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "The token lacks the scope `admin`", body = Problem, content_type = "application/problem+json"),
+        ReadFaults,
     )
 )]
 pub(super) async fn audit(State(app): State<App>, caller: Caller, Params(rows): Params<Rows>) -> Result<Response> {
@@ -169,6 +172,7 @@ pub(super) async fn audit(State(app): State<App>, caller: Caller, Params(rows): 
     let (records, head) = read.await?;
     let row = |record: log::Record| RowView {
         seq: record.seq,
+        entry: serde_json::from_str(&record.content).unwrap_or_default(),
         content: record.content,
         previous: record.previous,
         hash: record.hash,
@@ -243,6 +247,7 @@ pub(super) async fn version() -> Response {
         (status = 200, description = "Prometheus' text format", body = String, content_type = "text/plain"),
         (status = 401, description = "No token, or an unknown one", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "The token lacks the scope `read`", body = Problem, content_type = "application/problem+json"),
+        ReadFaults,
     )
 )]
 pub(super) async fn metrics(State(app): State<App>, caller: Caller) -> Result<Response> {
@@ -263,7 +268,11 @@ pub(super) async fn metrics(State(app): State<App>, caller: Caller) -> Result<Re
     Ok(with_type("text/plain; version=0.0.4; charset=utf-8", core.metrics.render(&gauges)))
 }
 
-/// The API's description.
+/// The API's description
+#[utoipa::path(
+    get, path = "/openapi.json", tag = "service", security(()),
+    responses((status = 200, description = "This document, OpenAPI 3.1", body = Object))
+)]
 pub(super) async fn openapi(State(app): State<App>) -> Response {
     with_type("application/json", app.openapi.to_string())
 }

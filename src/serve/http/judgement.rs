@@ -7,7 +7,7 @@ use super::{
     App,
     auth::Caller,
     extract::{Id, JsonBody, json, text},
-    problem::{Problem, Result},
+    problem::{Problem, Result, WriteFaults},
 };
 use crate::{
     config::{Event, Scope},
@@ -59,14 +59,14 @@ pub(super) struct Rejudged {
     responses(
         (status = 200, description = "Judged from evidence", body = Rejudged),
         (status = 202, description = "Waits to be heard again", body = Rejudged),
-        (status = 400, description = "A body that cannot be meant so, or no such policy", body = Problem, content_type = "application/problem+json"),
+        (status = 400, description = "A body that cannot be meant so", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "No token, or an unknown one", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "The token lacks the scope `admin`", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No scan has this id", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "Not judged yet, or its audio was not kept", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "Not judged yet, no policy of this name, or its audio was not kept", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "A body that is too long", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "A body that is not JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Full, or stopping: see Retry-After", body = Problem, content_type = "application/problem+json"),
+        WriteFaults,
     )
 )]
 pub(super) async fn rejudge(
@@ -79,7 +79,7 @@ pub(super) async fn rejudge(
     let core = &app.core;
     let live = core.live();
     if live.policy(&again.policy).is_none() {
-        return Err(Problem::bad("policy: there is none of this name, see /v1/policies"));
+        return Err(Problem::no_policy());
     }
     let (wanted, actor, policy) = (id.clone(), caller.name, again.policy);
     let job = core.store.read(move |c| jobs::get(c, &wanted)).await?.ok_or_else(Problem::no_scan)?;
@@ -94,16 +94,9 @@ pub(super) async fn rejudge(
         }
         From::Audio => {
             let ticket = core.admit(job.bytes).map_err(|_| Problem::full(core.retry_after_secs()))?;
-            let wanted = id.clone();
-            let hear_again = core.store.write(move |tx| {
-                verdicts::hear_again(tx, &wanted, &policy, &actor, UnixMs::now())?
-                    .then(|| jobs::get(tx, &wanted))
-                    .transpose()
-            });
-            let Some(job) = hear_again.await?.flatten() else {
+            if !core.hear_again(&id, policy, actor, ticket).await? {
                 return Err(Problem::conflict("no_audio", "the audio was not kept (retention.flagged_audio_days)"));
-            };
-            core.enqueue(&job, ticket);
+            }
         }
     }
     let scan = core.store.read(move |c| jobs::get(c, &id)).await?.ok_or_else(Problem::no_scan)?;
@@ -121,7 +114,7 @@ pub(super) struct Overruling {
     /// What it is instead.
     decision: Decision,
     /// Why; goes into the audit log.
-    #[schema(min_length = 1, max_length = 255)]
+    #[schema(min_length = 1, max_length = 255, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$")]
     note: String,
 }
 
@@ -140,6 +133,7 @@ pub(super) struct Overruling {
         (status = 409, description = "Not judged yet", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "A body that is too long", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "A body that is not JSON", body = Problem, content_type = "application/problem+json"),
+        WriteFaults,
     )
 )]
 pub(super) async fn overrule(

@@ -79,6 +79,7 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(info::readyz))
         .routes(routes!(info::version))
         .routes(routes!(info::metrics))
+        .routes(routes!(info::openapi))
 }
 
 /// The API's description, OpenAPI 3.1.
@@ -92,7 +93,6 @@ pub fn router(core: Arc<Core>) -> Router {
     let app = App { core, openapi: openapi().into() };
     let (router, _) = documented().split_for_parts();
     router
-        .route("/openapi.json", axum::routing::get(info::openapi))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(axum::extract::DefaultBodyLimit::disable())

@@ -1,5 +1,7 @@
 //! Errors as `application/problem+json` (RFC 9457). What a client may know is in them; the rest is in the log.
 
+use std::collections::BTreeMap;
+
 use axum::{
     body::Body,
     http::{HeaderValue, StatusCode, header},
@@ -7,6 +9,10 @@ use axum::{
 };
 use serde::Serialize;
 use tracing::error;
+use utoipa::{
+    IntoResponses, ToSchema,
+    openapi::{ContentBuilder, Ref, RefOr, Response as Answer, ResponseBuilder},
+};
 
 use crate::store::StoreError;
 
@@ -28,6 +34,33 @@ pub(super) struct Problem {
     retry_after_secs: Option<u64>,
 }
 
+/// Answers of every route that reads the store, for its documentation.
+pub(super) struct ReadFaults;
+
+/// Answers of every route that writes to the store, for its documentation.
+pub(super) struct WriteFaults;
+
+impl IntoResponses for ReadFaults {
+    fn responses() -> BTreeMap<String, RefOr<Answer>> {
+        [("500", "An internal fault: the log says more"), ("503", "Full, or stopping: see Retry-After")]
+            .map(|(status, description)| (status.to_owned(), problem_answer(description)))
+            .into()
+    }
+}
+
+impl IntoResponses for WriteFaults {
+    fn responses() -> BTreeMap<String, RefOr<Answer>> {
+        let mut answers = ReadFaults::responses();
+        answers.insert("507".into(), problem_answer("The disk is full"));
+        answers
+    }
+}
+
+fn problem_answer(description: &str) -> RefOr<Answer> {
+    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(Problem::name()))).build();
+    ResponseBuilder::new().description(description).content("application/problem+json", content).build().into()
+}
+
 /// Result of a handler.
 pub(super) type Result<T, E = Problem> = std::result::Result<T, E>;
 
@@ -43,6 +76,11 @@ impl Problem {
             detail: detail.into(),
             retry_after_secs: None,
         }
+    }
+
+    /// A policy that is not in force here.
+    pub(super) fn no_policy() -> Self {
+        Self::conflict("no_such_policy", "policy: there is none of this name, see /v1/policies")
     }
 
     /// A request that cannot be meant so.

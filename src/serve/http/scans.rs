@@ -11,7 +11,7 @@ use super::{
     App,
     auth::Caller,
     extract::{Id, Params, json, text, with_type},
-    problem::{Problem, Result},
+    problem::{Problem, ReadFaults, Result, WriteFaults},
 };
 use crate::{
     config::Scope,
@@ -40,10 +40,10 @@ pub(super) struct Wanted {
     /// In this state.
     state: Option<JobState>,
     /// From this source.
-    #[param(min_length = 1, max_length = 255)]
+    #[param(min_length = 1, max_length = 255, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$")]
     source: Option<String>,
     /// With this label.
-    #[param(min_length = 1, max_length = 255)]
+    #[param(min_length = 1, max_length = 255, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$")]
     label: Option<String>,
     /// `next` of the page before.
     #[param(pattern = "^[1-9][0-9]{0,17}$")]
@@ -106,6 +106,7 @@ pub(super) struct ScanDetail {
         (status = 400, description = "A parameter that cannot be meant so", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "No token, or an unknown one", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "The token lacks the scope `read`", body = Problem, content_type = "application/problem+json"),
+        ReadFaults,
     )
 )]
 pub(super) async fn list(State(app): State<App>, caller: Caller, Params(wanted): Params<Wanted>) -> Result<Response> {
@@ -125,6 +126,7 @@ pub(super) async fn list(State(app): State<App>, caller: Caller, Params(wanted):
         (status = 200, description = "The scan, with its result once there is one", body = ScanDetail),
         (status = 401, description = "No token, or an unknown one", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No scan has this id", body = Problem, content_type = "application/problem+json"),
+        ReadFaults,
     )
 )]
 pub(super) async fn get(State(app): State<App>, caller: Caller, Id(id): Id) -> Result<Response> {
@@ -154,6 +156,7 @@ pub(super) struct Which {
         (status = 401, description = "No token, or an unknown one", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No scan has this id, or no verdict this number", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "There is no result yet, or there will be none", body = Problem, content_type = "application/problem+json"),
+        ReadFaults,
     )
 )]
 pub(super) async fn result(
@@ -185,6 +188,7 @@ pub(super) async fn result(
         (status = 401, description = "No token, or an unknown one", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "The token lacks the scope `admin`", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No scan has this id", body = Problem, content_type = "application/problem+json"),
+        WriteFaults,
     )
 )]
 pub(super) async fn delete(State(app): State<App>, caller: Caller, Id(id): Id) -> Result<Response> {

@@ -12,20 +12,23 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
-use tokio::{fs::File, io::AsyncWriteExt, time::timeout};
+use tokio::{fs::File, io::AsyncWriteExt, sync::oneshot, time::timeout};
 
 use super::{
     App,
     auth::Caller,
     extract::{Params, body_problem, text},
-    problem::{Problem, Result},
+    problem::{Problem, Result, WriteFaults},
     scans::{self, ScanDetail},
 };
 use crate::{
     config::Scope,
     model::hex,
     serve::{admission::Ticket, core::Core, core::Phase},
-    store::{Audio, JobId, NewJob, StoreError, jobs::Accepted},
+    store::{
+        Audio, JobId, NewJob, State as JobState, StoreError,
+        jobs::{self, Accepted},
+    },
 };
 
 /// Bytes that a file collects before it writes.
@@ -37,13 +40,13 @@ const FILE_BUFFER_BYTES: usize = 64 << 10;
 #[into_params(parameter_in = Query)]
 pub(super) struct About {
     /// File name: `path` of the result; its extension helps with headerless audio. Default: `upload`.
-    #[param(min_length = 1, max_length = 255)]
+    #[param(min_length = 1, max_length = 255, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$")]
     name: Option<String>,
     /// Your own mark, to find it by.
-    #[param(min_length = 1, max_length = 255)]
+    #[param(min_length = 1, max_length = 255, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$")]
     label: Option<String>,
     /// Where it comes from. Default: `api`.
-    #[param(min_length = 1, max_length = 255)]
+    #[param(min_length = 1, max_length = 255, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$")]
     source: Option<String>,
     /// Name of the policy.
     #[param(min_length = 1, max_length = 64)]
@@ -66,16 +69,20 @@ impl About {
 
 /// A form with the audio, and what may be said about it.
 #[derive(utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
 #[allow(dead_code, reason = "describes the form in /openapi.json; the form is read as a stream")]
 pub(super) struct Form {
     /// The audio.
     #[schema(value_type = String, format = Binary)]
     file: Vec<u8>,
     /// File name, where the file's own is not wanted.
+    #[schema(min_length = 1, max_length = 255, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$")]
     name: Option<String>,
     /// Your own mark.
+    #[schema(min_length = 1, max_length = 255, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$")]
     label: Option<String>,
     /// Where it comes from.
+    #[schema(min_length = 1, max_length = 255, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$")]
     source: Option<String>,
     /// Name of the policy.
     policy: Option<String>,
@@ -89,24 +96,39 @@ pub(super) struct Form {
     post, path = "/v1/scans", tag = "scans",
     params(
         About,
-        ("Prefer" = Option<String>, Header, description = "`wait=SECS`"),
-        ("Idempotency-Key" = Option<String>, Header, description = "The same key with the same audio gives the same job"),
+        ("Prefer" = Option<String>, Header, description = "`wait=SECS`, as far as `server.max_wait_secs` allows"),
+        (
+            "Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]([ -~]*[!-~])?$",
+            description = "The same key with the same audio and policy gives the same job",
+        ),
     ),
     request_body(
         content((Vec<u8> = "application/octet-stream"), (Form = "multipart/form-data")),
         description = "The audio"
     ),
     responses(
-        (status = 200, description = "Judged", body = ScanDetail),
-        (status = 202, description = "Accepted", body = ScanDetail),
+        (status = 200, description = "Judged", body = ScanDetail, links(
+            ("get" = (operation_id = "get", parameters(("id" = "$response.body#/id")))),
+            ("result" = (operation_id = "result", parameters(("id" = "$response.body#/id")))),
+            ("delete" = (operation_id = "delete", parameters(("id" = "$response.body#/id")))),
+            ("rejudge" = (operation_id = "rejudge", parameters(("id" = "$response.body#/id")))),
+            ("overrule" = (operation_id = "overrule", parameters(("id" = "$response.body#/id")))),
+        )),
+        (status = 202, description = "Accepted", body = ScanDetail, links(
+            ("get" = (operation_id = "get", parameters(("id" = "$response.body#/id")))),
+            ("result" = (operation_id = "result", parameters(("id" = "$response.body#/id")))),
+            ("delete" = (operation_id = "delete", parameters(("id" = "$response.body#/id")))),
+            ("rejudge" = (operation_id = "rejudge", parameters(("id" = "$response.body#/id")))),
+            ("overrule" = (operation_id = "overrule", parameters(("id" = "$response.body#/id")))),
+        )),
         (status = 400, description = "Not a request that can be meant so", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "No token, or an unknown one", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "The token lacks a scope", body = Problem, content_type = "application/problem+json"),
         (status = 408, description = "The body came too slowly", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "No policy has this name", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "More audio than one upload may have", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "The idempotency key was used for something else", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Full, or stopping: see Retry-After", body = Problem, content_type = "application/problem+json"),
-        (status = 507, description = "The disk is full", body = Problem, content_type = "application/problem+json"),
+        WriteFaults,
     )
 )]
 pub(super) async fn submit(
@@ -131,45 +153,50 @@ pub(super) async fn submit(
     let spool = core.store.spool().clone();
     let sealed = id.clone();
     let Some(ticket) = ticket else { return Err(Problem::full(core.retry_after_secs())) };
+    upload.is_handed_over = true;
     let accepted = core.accept(job, ticket, move || spool.publish(&sealed)).await?;
     let id = match accepted {
-        Accepted::New(id) => {
-            upload.is_accepted = true;
-            id
-        }
-        Accepted::Known(known) => known,
+        Accepted::New(id) | Accepted::Known(id) => id,
         Accepted::Conflict => {
             let detail = "Idempotency-Key: was used for other audio or another policy";
             return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key", detail));
         }
     };
-    // A repeated submission waits for the first one's job, which may have ended already.
-    let done = if id == *upload.id() { done } else { core.wait_for(&id) };
-    let (mut response, is_done) = answer(core, &id).await?;
-    if !is_done && !asked.wait.is_zero() {
-        let wait = asked.wait.min(Duration::from_secs(core.live().config.server.max_wait_secs));
-        tokio::select! {
-            _ = timeout(wait, done) => {}
-            () = core.stopping() => {}
-        }
-        (response, _) = answer(core, &id).await?;
+    let wait = asked.wait.min(Duration::from_secs(core.live().config.server.max_wait_secs));
+    if !wait.is_zero() {
+        let done = if id == *upload.id() { done } else { core.wait_for(&id) };
+        wait_until(core, &id, done, wait).await?;
     }
-    if !asked.wait.is_zero() {
-        let applied = format!("wait={}", asked.wait.as_secs());
+    let mut response = answer(core, &id).await?;
+    if !wait.is_zero() {
+        let applied = format!("wait={}", wait.as_secs());
         response.headers_mut().extend(HeaderValue::from_str(&applied).map(|v| (PREFERENCE_APPLIED, v)));
     }
     Ok(response)
 }
 
+/// Waits for `done`, which was asked for before the job is looked at, so that its end is not missed.
+async fn wait_until(core: &Core, id: &JobId, done: oneshot::Receiver<()>, wait: Duration) -> Result<()> {
+    let wanted = id.clone();
+    let job = core.store.read(move |c| jobs::get(c, &wanted)).await?;
+    if job.is_some_and(|job| matches!(job.state, JobState::Queued | JobState::Running)) {
+        tokio::select! {
+            _ = timeout(wait, done) => {}
+            () = core.stopping() => {}
+        }
+    }
+    Ok(())
+}
+
 const PREFERENCE_APPLIED: header::HeaderName = header::HeaderName::from_static("preference-applied");
 
-/// 200 with the result where there is one, 202 otherwise; and whether there is one.
-async fn answer(core: &Core, id: &JobId) -> Result<(Response, bool)> {
+/// 200 with the result where there is one, 202 otherwise.
+async fn answer(core: &Core, id: &JobId) -> Result<Response> {
     let (mut response, is_done) = scans::detail(core, id).await?;
     *response.status_mut() = if is_done { StatusCode::OK } else { StatusCode::ACCEPTED };
     let location = HeaderValue::from_str(&format!("/v1/scans/{id}"));
     response.headers_mut().extend(location.map(|location| (header::LOCATION, location)));
-    Ok((response, is_done))
+    Ok(response)
 }
 
 /// What headers ask for.
@@ -199,7 +226,7 @@ fn is_form(headers: &HeaderMap) -> bool {
     kind.trim_start().to_ascii_lowercase().starts_with("multipart/form-data")
 }
 
-/// An upload on its way into the spool. Unless it was accepted, dropping it removes what came.
+/// An upload on its way into the spool. Until it is handed over to [`Core::accept`], dropping it removes what came.
 struct Upload<'a> {
     core: &'a Core,
     id: JobId,
@@ -207,7 +234,7 @@ struct Upload<'a> {
     ticket: Option<Ticket>,
     hash: Sha256,
     bytes: u64,
-    is_accepted: bool,
+    is_handed_over: bool,
 }
 
 impl<'a> Upload<'a> {
@@ -223,7 +250,7 @@ impl<'a> Upload<'a> {
         let mut file = File::from_std(core.store.spool().create(&id)?);
         file.set_max_buf_size(FILE_BUFFER_BYTES);
         let (file, ticket) = (Some(file), Some(ticket));
-        Ok(Self { core, id, file, ticket, hash: Sha256::new(), bytes: 0, is_accepted: false })
+        Ok(Self { core, id, file, ticket, hash: Sha256::new(), bytes: 0, is_handed_over: false })
     }
 
     fn id(&self) -> &JobId {
@@ -292,7 +319,7 @@ impl<'a> Upload<'a> {
         let policy = about.policy.or_else(|| caller.policy.clone());
         let policy = policy.unwrap_or_else(|| live.config.default_policy.clone());
         if live.policy(&policy).is_none() {
-            return Err(Problem::bad("policy: there is none of this name, see /v1/policies"));
+            return Err(Problem::no_policy());
         }
         let source = text("source", about.source.unwrap_or_else(|| "api".into()))?;
         if source.starts_with("watch:") {
@@ -326,7 +353,7 @@ impl<'a> Upload<'a> {
 
 impl Drop for Upload<'_> {
     fn drop(&mut self) {
-        if !self.is_accepted {
+        if !self.is_handed_over {
             self.core.store.spool().remove(&self.id);
         }
     }

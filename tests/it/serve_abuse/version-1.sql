@@ -1,0 +1,80 @@
+-- The database as schema version 1 made it. Never changes.
+CREATE TABLE jobs (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    state TEXT NOT NULL CHECK (state IN ('queued', 'running', 'done', 'failed')),
+    name TEXT NOT NULL,
+    label TEXT,
+    source TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    policy TEXT NOT NULL,
+    audio TEXT,                          -- 'spool', an absolute path, or NULL once it is gone
+    bytes INTEGER NOT NULL,
+    sha256 TEXT NOT NULL,
+    accepted_ms INTEGER NOT NULL,
+    started_ms INTEGER,
+    finished_ms INTEGER,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    error TEXT,
+    revision INTEGER NOT NULL DEFAULT 0, -- of the latest verdict; 0: none yet
+    decision TEXT,
+    reason TEXT,
+    llr REAL,
+    action TEXT,
+    override_decision TEXT,
+    override_note TEXT,
+    override_by TEXT,
+    override_ms INTEGER
+) STRICT;
+CREATE INDEX jobs_open ON jobs (state, attempts, seq) WHERE state IN ('queued', 'running');
+CREATE INDEX jobs_decision ON jobs (decision, seq);
+CREATE INDEX jobs_source ON jobs (source, seq);
+CREATE INDEX jobs_label ON jobs (label, seq) WHERE label IS NOT NULL;
+CREATE INDEX jobs_finished ON jobs (finished_ms) WHERE finished_ms IS NOT NULL;
+CREATE TABLE verdicts (
+    seq INTEGER PRIMARY KEY,
+    job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+    revision INTEGER NOT NULL,
+    result BLOB NOT NULL,                -- the line that `scan --format jsonl` prints
+    evidence BLOB,                       -- what it was judged from; NULL where an earlier revision's was used
+    decision TEXT NOT NULL,
+    reason TEXT,
+    llr REAL,
+    policy TEXT NOT NULL,
+    policy_sha256 TEXT NOT NULL,
+    model_id TEXT NOT NULL,
+    model_sha256 TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    judged_ms INTEGER NOT NULL,
+    UNIQUE (job, revision)
+) STRICT;
+CREATE TABLE outbox (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    event_id TEXT NOT NULL,
+    endpoint TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    job TEXT NOT NULL,
+    payload BLOB NOT NULL,
+    state TEXT NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'delivered', 'dead')),
+    attempts INTEGER NOT NULL DEFAULT 0,
+    created_ms INTEGER NOT NULL,
+    next_ms INTEGER NOT NULL,
+    done_ms INTEGER,
+    error TEXT,
+    UNIQUE (event_id, endpoint)
+) STRICT;
+CREATE INDEX outbox_due ON outbox (endpoint, next_ms) WHERE state = 'pending';
+CREATE INDEX outbox_done ON outbox (state, done_ms) WHERE state <> 'pending';
+CREATE TABLE audit (
+    seq INTEGER PRIMARY KEY,
+    job TEXT,
+    content TEXT NOT NULL,
+    previous TEXT NOT NULL,
+    hash TEXT NOT NULL UNIQUE
+) STRICT;
+CREATE INDEX audit_job ON audit (job) WHERE job IS NOT NULL;
+CREATE TRIGGER audit_keeps_rows BEFORE DELETE ON audit
+    BEGIN SELECT RAISE (ABORT, 'the audit log is only ever added to'); END;
+CREATE TRIGGER audit_keeps_content BEFORE UPDATE ON audit
+    BEGIN SELECT RAISE (ABORT, 'the audit log is only ever added to'); END;
+PRAGMA user_version = 1;
