@@ -443,6 +443,24 @@ mod tests {
     }
 
     #[test]
+    fn silent_channels_decide_unless_the_policy_leaves_them_out() {
+        let strict = Policy::default_of(&THRESHOLDS);
+        let lenient = Policy { ignore_silent_channels: true, ..strict.clone() };
+        let verdict = |llr: Option<f32>, speech_secs| strict.judge(evidence(llr, speech_secs, &[Some(2.0); 4]));
+        let (genuine, cloned, silent) = (verdict(Some(2.0), 20.0), verdict(Some(-3.0), 20.0), verdict(None, 0.0));
+        let unsure = verdict(Some(0.0), 20.0);
+        for (channels, by_strict, by_lenient) in [
+            (vec![&genuine, &silent], &silent, &genuine),
+            (vec![&silent, &cloned], &cloned, &cloned),
+            (vec![&silent, &unsure, &genuine], &unsure, &unsure),
+            (vec![&silent, &silent], &silent, &silent),
+        ] {
+            assert_eq!(strict.worst(channels.iter().copied()), Some(by_strict));
+            assert_eq!(lenient.worst(channels.iter().copied()), Some(by_lenient));
+        }
+    }
+
+    #[test]
     fn policy_files_override_defaults_and_refuse_nonsense() {
         let policy =
             Policy::from_toml("id = 'desk'\nspoof_below = -3.0\n[insert]\nmin_windows = 4", &THRESHOLDS).unwrap();

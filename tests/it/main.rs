@@ -23,6 +23,8 @@ mod serve_abuse;
 mod serve_api;
 #[cfg(unix)]
 mod serve_host;
+#[cfg(unix)]
+mod serve_live;
 mod speech;
 mod systemd;
 #[cfg(unix)]
