@@ -138,11 +138,15 @@ def _val_babble(samples, rng, voices):
 
 
 # Copies of every clip by kind; the second and third are called phone2, phone3 and so on. Babble is only measured.
-KINDS = {"phone": 3, "channel": 2, "offset": 1, "media": 1, "harsh": 1, "babble": 1}
-_FUNCTIONS = {
-    "phone": _phone, "channel": _channel, "offset": _offset, "media": _media, "harsh": _harsh, "babble": _babble,
-}  # fmt: skip
-TRAIN = {f"{name}{number}": _FUNCTIONS[name] for name in KINDS for number in ("", 2, 3)[: KINDS[name]]}
+KINDS = {
+    "phone": (_phone, 3),
+    "channel": (_channel, 2),
+    "offset": (_offset, 1),
+    "media": (_media, 1),
+    "harsh": (_harsh, 1),
+    "babble": (_babble, 1),
+}
+TRAIN = {f"{name}{number}": kind for name, (kind, copies) in KINDS.items() for number in ("", 2, 3)[:copies]}
 VAL = {
     "phone": _val_phone,
     "mp3-48k": lambda samples, _rng, _voices: codecs_av.round_trip(samples, "mp3-16k-48"),

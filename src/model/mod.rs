@@ -25,7 +25,7 @@ use sha2::{Digest, Sha256};
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 pub struct CmScore(pub f32);
 
-/// Raw scores of one span by both heads. Which of them counts is known once the channel's bandwidth is.
+/// Raw scores of one span by both heads. Which of them counts more is known once the channel's bandwidth is.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BandScores {
     /// By the head for full-band speech.

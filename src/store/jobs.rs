@@ -171,30 +171,6 @@ pub fn spooled(connection: &Connection) -> Result<BTreeSet<String>> {
     Ok(ids)
 }
 
-/// Jobs of `source` that ended and whose file nobody has put away yet, oldest first.
-///
-/// # Errors
-/// The database's.
-pub fn unfiled(connection: &Connection, source: &str, limit: u32) -> Result<Vec<Job>> {
-    let sql = format!(
-        "SELECT {} FROM jobs WHERE source = ?1 AND filed_ms IS NULL AND state IN ('done', 'failed')
-         ORDER BY seq LIMIT ?2",
-        Job::COLUMNS
-    );
-    let mut select = connection.prepare_cached(&sql)?;
-    let jobs = select.query_map(params![source, limit], Job::of_row)?.collect::<rusqlite::Result<Vec<_>>>()?;
-    Ok(jobs)
-}
-
-/// Notes that the file of a watched folder was put away.
-///
-/// # Errors
-/// The database's.
-pub fn mark_filed(tx: &Connection, id: &JobId, now: UnixMs) -> Result<()> {
-    tx.execute("UPDATE jobs SET filed_ms = ?2 WHERE id = ?1", params![id, now])?;
-    Ok(())
-}
-
 /// What is over its time: audio, jobs, idempotency keys.
 #[derive(Debug, Clone, Copy)]
 pub struct Expiry {

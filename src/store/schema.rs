@@ -87,7 +87,7 @@ pub(super) const STEPS: [&str; 2] = [
         BEGIN SELECT RAISE (ABORT, 'the audit log is only ever added to'); END;
     CREATE TRIGGER audit_keeps_content BEFORE UPDATE ON audit
         BEGIN SELECT RAISE (ABORT, 'the audit log is only ever added to'); END;",
-    // 2: submissions that may be repeated; files of watched folders that are put away.
+    // 2: submissions that may be repeated.
     "CREATE TABLE idempotency (
         scope TEXT NOT NULL,
         key TEXT NOT NULL,
@@ -97,9 +97,7 @@ pub(super) const STEPS: [&str; 2] = [
         PRIMARY KEY (scope, key)
     ) STRICT;
     CREATE INDEX idempotency_job ON idempotency (job);
-    CREATE INDEX idempotency_created ON idempotency (created_ms);
-    ALTER TABLE jobs ADD COLUMN filed_ms INTEGER;
-    CREATE INDEX jobs_unfiled ON jobs (source, seq) WHERE filed_ms IS NULL AND state IN ('done', 'failed');",
+    CREATE INDEX idempotency_created ON idempotency (created_ms);",
 ];
 
 /// Brings `connection` up to date, each step in a transaction of its own.
