@@ -6,7 +6,7 @@ use super::print;
 use crate::{
     config::{Config, Secrets},
     error::{Exit, Result},
-    serve::live::Live,
+    serve::in_force::InForce,
 };
 
 /// Arguments of `clonewatch check-config`.
@@ -22,6 +22,6 @@ pub struct Args {
 /// # Errors
 /// Everything that is wrong with it.
 pub fn run(args: &Args) -> Result<Exit> {
-    let live = Live::load(Config::load(args.file.as_deref())?)?;
-    print(live.config.print(Secrets::Masked)?.as_bytes())
+    let in_force = InForce::load(Config::load(args.file.as_deref())?)?;
+    print(in_force.config.print(Secrets::Masked)?.as_bytes())
 }

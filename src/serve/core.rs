@@ -15,7 +15,7 @@ use tracing::{info, warn};
 
 use super::{
     admission::{Admission, Full, Load, Ticket},
-    live::Live,
+    in_force::InForce,
     metrics::Metrics,
     pulse::Pulse,
     queue::{Queue, Waiting},
@@ -38,7 +38,7 @@ pub struct Core {
     /// Numbers.
     pub metrics: Metrics,
     admission: Arc<Admission>,
-    live: watch::Sender<Arc<Live>>,
+    in_force: watch::Sender<Arc<InForce>>,
     ended: watch::Sender<u64>,
     phase: watch::Sender<Phase>,
     /// Set at the drain deadline: running work stops at its next block.
@@ -61,13 +61,13 @@ impl Core {
     ///
     /// # Errors
     /// The store's.
-    pub fn new(store: Store, live: Live) -> Result<Arc<Self>> {
+    pub fn new(store: Store, in_force: InForce) -> Result<Arc<Self>> {
         let core = Self {
             queue: Arc::default(),
-            pulse: Pulse::new(live.config.queue.worker_count()),
+            pulse: Pulse::new(in_force.config.queue.worker_count()),
             metrics: Metrics::default(),
             admission: Arc::default(),
-            live: watch::Sender::new(Arc::new(live)),
+            in_force: watch::Sender::new(Arc::new(in_force)),
             ended: watch::Sender::new(0),
             phase: watch::Sender::new(Phase::Serving),
             abort: AtomicBool::new(false),
@@ -82,18 +82,18 @@ impl Core {
     }
 
     /// What is in force now.
-    pub fn live(&self) -> Arc<Live> {
-        Arc::clone(&self.live.borrow())
+    pub fn in_force(&self) -> Arc<InForce> {
+        Arc::clone(&self.in_force.borrow())
     }
 
     /// Tells of reloads.
-    pub fn reloads(&self) -> watch::Receiver<Arc<Live>> {
-        self.live.subscribe()
+    pub fn reloads(&self) -> watch::Receiver<Arc<InForce>> {
+        self.in_force.subscribe()
     }
 
-    /// Puts `live` in force.
-    pub fn replace(&self, live: Live) {
-        self.live.send_replace(Arc::new(live));
+    /// Puts `in_force` in force.
+    pub fn replace(&self, in_force: InForce) {
+        self.in_force.send_replace(Arc::new(in_force));
     }
 
     /// Tells, by a number that grows, that jobs have ended or events were added to the outbox.
@@ -143,7 +143,7 @@ impl Core {
     /// # Errors
     /// [`Full`].
     pub fn admit(&self, bytes: u64) -> std::result::Result<Ticket, Full> {
-        let admitted = self.admission.admit(bytes, self.live().most());
+        let admitted = self.admission.admit(bytes, self.in_force().most());
         if admitted.is_err() {
             self.metrics.count("clonewatch_refused_total", &[("reason", "full")]);
         }
@@ -154,7 +154,7 @@ impl Core {
     pub fn retry_after_secs(&self) -> u64 {
         let ended = self.metrics.value("clonewatch_jobs_total", &[("outcome", "done")]).max(1.0);
         let mean_secs = (self.metrics.value("clonewatch_job_seconds_sum", &[]) / ended).max(0.1);
-        let workers = self.live().config.queue.worker_count() as f64;
+        let workers = self.in_force().config.queue.worker_count() as f64;
         // Half of what waits, so that whoever comes back finds some room and the workers something to do.
         (self.load().jobs as f64 * mean_secs / workers / 2.0).ceil().clamp(1.0, 300.0) as u64
     }

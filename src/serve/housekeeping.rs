@@ -37,7 +37,7 @@ pub(super) async fn run(core: Arc<Core>) {
 
 async fn purge(core: &Core) -> Result<()> {
     let now = UnixMs::now();
-    let expiry = expiry(&core.live().config.retention, now);
+    let expiry = expiry(&core.in_force().config.retention, now);
     let audio = core
         .store
         .write(move |tx| {

@@ -49,7 +49,7 @@ impl Intake {
     pub(super) fn start(core: &Arc<Core>, handle: &Handle) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let mut threads = Vec::new();
-        for config in &core.live().config.watch {
+        for config in &core.in_force().config.watch {
             let folder = Folder {
                 core: Arc::clone(core),
                 handle: handle.clone(),
@@ -99,7 +99,7 @@ impl Folder {
     }
 
     fn watch(&self) -> Result<()> {
-        let config = &self.core.live().config;
+        let config = &self.core.in_force().config;
         let ledger = Ledger::open(&config.store.dir.join(format!("watch-{}.sqlite", self.config.name)))?;
         info!(folder = self.config.name, dir = %self.config.dir.display(), "watching");
         watch::run(&self.settings(config.queue.worker_count()), ledger, self, &self.stop)
@@ -122,8 +122,8 @@ impl Folder {
     }
 
     fn policy_name(&self) -> String {
-        let live = self.core.live();
-        self.config.policy.clone().unwrap_or_else(|| live.config.default_policy.clone())
+        let in_force = self.core.in_force();
+        self.config.policy.clone().unwrap_or_else(|| in_force.config.default_policy.clone())
     }
 
     fn is_stopping(&self) -> bool {
@@ -216,9 +216,9 @@ impl Folder {
 
 impl Desk for Folder {
     fn basis(&self) -> String {
-        let live = self.core.live();
-        let policy = live.policy(&self.policy_name()).map(|named| named.sha256.clone()).unwrap_or_default();
-        format!("{} {policy}", live.engine.model.sha256())
+        let in_force = self.core.in_force();
+        let policy = in_force.policy(&self.policy_name()).map(|named| named.sha256.clone()).unwrap_or_default();
+        format!("{} {policy}", in_force.engine.model.sha256())
     }
 
     fn judge(&self, file: File, shown: &str) -> Result<Judged> {

@@ -13,7 +13,7 @@ use std::{
 use rusqlite::Transaction;
 use tracing::{error, info, warn};
 
-use super::{core::Core, live::Live, queue::Waiting};
+use super::{core::Core, in_force::InForce, queue::Waiting};
 use crate::{
     cli::render::{self, Jsonl, Provenance, Renderer},
     config::{DEFAULT_POLICY, Event},
@@ -62,34 +62,34 @@ impl Run<'_> {
         let cancelled = core.run_begins(&waiting.id);
         let id = waiting.id.clone();
         let Some(job) = self.write(move |tx| jobs::start(tx, &id, UnixMs::now())).flatten() else { return };
-        let live = core.live();
-        if job.attempts > live.config.queue.max_attempts {
+        let in_force = core.in_force();
+        if job.attempts > in_force.config.queue.max_attempts {
             return self.give_up(&job, "the process ended each time");
         }
         let pulse = || {
             core.pulse.beat(self.worker);
             !cancelled.load(Ordering::Relaxed) && !core.is_aborting()
         };
-        match hear(core, &live, &job, &pulse) {
-            Heard::Screening(screening) => self.finish(&live, &job, *screening, started.elapsed()),
+        match hear(core, &in_force, &job, &pulse) {
+            Heard::Screening(screening) => self.finish(&in_force, &job, *screening, started.elapsed()),
             Heard::Stopped => {
                 let id = job.id.clone();
                 self.write(move |tx| jobs::requeue(tx, &id, Again::Shutdown));
             }
-            Heard::Fault(fault) => self.fault(&live, job, &fault, waiting),
+            Heard::Fault(fault) => self.fault(&in_force, job, &fault, waiting),
         }
     }
 
-    fn finish(&self, live: &Live, job: &Job, screening: Screening, spent: Duration) {
+    fn finish(&self, in_force: &InForce, job: &Job, screening: Screening, spent: Duration) {
         let core = self.core;
         let provenance =
-            Source { model_id: &live.engine.model.manifest().id, model_sha256: live.engine.model.sha256() };
+            Source { model_id: &in_force.engine.model.manifest().id, model_sha256: in_force.engine.model.sha256() };
         let evidence = serde_json::to_vec(&screening).ok();
-        let verdict = judge(live, job, screening, &provenance, "clonewatch");
+        let verdict = judge(in_force, job, screening, &provenance, "clonewatch");
         let verdict = NewVerdict { evidence, ..verdict };
         let decision = verdict.summary.decision;
         let is_kept = decision == Decision::Spoof
-            && live.config.retention.flagged_audio_days > 0
+            && in_force.config.retention.flagged_audio_days > 0
             && job.audio == Some(Audio::Spool);
         let keep = if is_kept { Keep::Audio } else { Keep::Nothing };
         let finished = self.write(move |tx| verdicts::finish(tx, &verdict, keep, UnixMs::now()));
@@ -108,10 +108,10 @@ impl Run<'_> {
         core.job_ended(&job.id);
     }
 
-    fn fault(&self, live: &Live, mut job: Job, fault: &str, waiting: Waiting) {
+    fn fault(&self, in_force: &InForce, mut job: Job, fault: &str, waiting: Waiting) {
         let core = self.core;
         core.metrics.count("clonewatch_faults_total", &[("kind", "judge")]);
-        if job.attempts < live.config.queue.max_attempts {
+        if job.attempts < in_force.config.queue.max_attempts {
             warn!(scan = %job.id, attempt = job.attempts, fault = render::printable(fault), "will be tried again");
             let id = job.id.clone();
             if self.write(move |tx| jobs::requeue(tx, &id, Again::Fault)) == Some(true) {
@@ -159,8 +159,8 @@ impl Run<'_> {
     }
 }
 
-fn hear(core: &Core, live: &Live, job: &Job, pulse: &dyn Fn() -> bool) -> Heard {
-    let screened = catch_unwind(AssertUnwindSafe(|| screen(core, live, job, pulse)));
+fn hear(core: &Core, in_force: &InForce, job: &Job, pulse: &dyn Fn() -> bool) -> Heard {
+    let screened = catch_unwind(AssertUnwindSafe(|| screen(core, in_force, job, pulse)));
     match screened {
         Ok(Ok(screening)) => Heard::Screening(Box::new(screening)),
         Ok(Err(Error::Interrupted)) => Heard::Stopped,
@@ -169,11 +169,11 @@ fn hear(core: &Core, live: &Live, job: &Job, pulse: &dyn Fn() -> bool) -> Heard 
     }
 }
 
-fn screen(core: &Core, live: &Live, job: &Job, pulse: &dyn Fn() -> bool) -> Result<Screening> {
+fn screen(core: &Core, in_force: &InForce, job: &Job, pulse: &dyn Fn() -> bool) -> Result<Screening> {
     let path = core.audio_path(job).ok_or_else(|| Error::Fault("its audio is gone".into()))?;
     let file = File::open(&path).map_err(|e| Error::io(path.display(), e))?;
     let options = OpenOptions { raw: None, extension: extension_of(Path::new(&job.name)) };
-    live.engine.screen_file(file, job.name.clone(), &options, pulse)
+    in_force.engine.screen_file(file, job.name.clone(), &options, pulse)
 }
 
 /// What evidence was made by.
@@ -184,10 +184,16 @@ pub(super) struct Source<'a> {
 
 /// Applies the policy of `job`. A policy that a reload took away is replaced by the default one, and the result says so
 /// by its id.
-pub(super) fn judge(live: &Live, job: &Job, screening: Screening, source: &Source<'_>, actor: &str) -> NewVerdict {
-    let named = live.policy(&job.policy).or_else(|| {
+pub(super) fn judge(
+    in_force: &InForce,
+    job: &Job,
+    screening: Screening,
+    source: &Source<'_>,
+    actor: &str,
+) -> NewVerdict {
+    let named = in_force.policy(&job.policy).or_else(|| {
         warn!(scan = %job.id, policy = %job.policy, "the policy is gone: judged by the default one");
-        live.policy(&live.config.default_policy).or_else(|| live.policy(DEFAULT_POLICY))
+        in_force.policy(&in_force.config.default_policy).or_else(|| in_force.policy(DEFAULT_POLICY))
     });
     let named = named.expect("the policy `default` always exists");
     let policy = &named.policy;
@@ -212,7 +218,7 @@ pub(super) fn judge(live: &Live, job: &Job, screening: Screening, source: &Sourc
         job: job.id.clone(),
         result: Jsonl(provenance).result(&result).into_bytes(),
         evidence: None,
-        endpoints: live.endpoints(Event::ScanFinished, summary.decision),
+        endpoints: in_force.endpoints(Event::ScanFinished, summary.decision),
         summary,
         actor: actor.to_owned(),
     }
@@ -224,7 +230,7 @@ pub(super) fn judge(live: &Live, job: &Job, screening: Screening, source: &Sourc
 /// The store's, or evidence that cannot be read.
 pub(super) fn judge_again(
     tx: &Transaction<'_>,
-    live: &Live,
+    in_force: &InForce,
     id: &JobId,
     policy: &str,
     actor: &str,
@@ -234,5 +240,5 @@ pub(super) fn judge_again(
     let screening: Screening = serde_json::from_slice(&stored.evidence).map_err(fault)?;
     let job = Job { policy: policy.to_owned(), ..job };
     let source = Source { model_id: &stored.model_id, model_sha256: &stored.model_sha256 };
-    verdicts::rejudge(tx, &judge(live, &job, screening, &source, actor), UnixMs::now())
+    verdicts::rejudge(tx, &judge(in_force, &job, screening, &source, actor), UnixMs::now())
 }

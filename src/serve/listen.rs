@@ -103,7 +103,7 @@ impl Sockets {
 
     /// Serves until the daemon stops, then lets open requests end within `drain`.
     pub(super) async fn serve(self, core: Arc<Core>, router: Router, drain: Duration) {
-        let most = Arc::new(Semaphore::new(core.live().config.server.max_connections));
+        let most = Arc::new(Semaphore::new(core.in_force().config.server.max_connections));
         let mut loops = JoinSet::new();
         for listener in self.listeners {
             let (core, router, most) = (Arc::clone(&core), router.clone(), Arc::clone(&most));
@@ -197,12 +197,12 @@ async fn accept_loop(listener: Listener, core: Arc<Core>, router: Router, most: 
 }
 
 async fn connection(stream: Stream, peer: Peer, core: &Core, router: Router) {
-    let live = core.live();
-    match (stream, &live.tls) {
+    let in_force = core.in_force();
+    match (stream, &in_force.tls) {
         (Stream::Unix(stream), _) => http(stream, peer, core, router).await,
         (Stream::Tcp(stream), None) => http(stream, peer, core, router).await,
         (Stream::Tcp(stream), Some(tls)) => {
-            let limit = Duration::from_secs(live.config.server.header_timeout_secs);
+            let limit = Duration::from_secs(in_force.config.server.header_timeout_secs);
             match timeout(limit, TlsAcceptor::from(Arc::clone(tls)).accept(stream)).await {
                 Ok(Ok(stream)) => http(stream, peer, core, router).await,
                 Ok(Err(error)) => debug!(%error, "no TLS"),
@@ -218,7 +218,7 @@ async fn http(mut stream: impl AsyncRead + AsyncWrite + Unpin, peer: Peer, core:
         request.extensions_mut().insert(peer.clone());
         router.clone().oneshot(request)
     });
-    let limit = Duration::from_secs(core.live().config.server.header_timeout_secs);
+    let limit = Duration::from_secs(core.in_force().config.server.header_timeout_secs);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limit)

@@ -3,7 +3,7 @@
 //! ```text
 //!  socket ─ http ─ spool ─ store (accepted) ─ queue ─ worker threads ─ store (verdict, event, audit) ─ http, outbox
 //! ```
-//! [`core::Core`] is what all parts share; [`live::Live`] what a reload exchanges. tokio has the sockets, timers and
+//! [`core::Core`] is what all parts share; [`in_force::InForce`] what a reload exchanges. tokio has the sockets, timers and
 //! signals; judging runs on threads of its own ([`judge`]). Every task is awaited by [`run`].
 //!
 //! Start: configuration → logging → model → store (migrated, recovered) → sockets → ready. Stop (SIGTERM, Ctrl-C): no new
@@ -14,10 +14,10 @@ pub mod admission;
 pub mod core;
 mod housekeeping;
 pub mod http;
+pub mod in_force;
 mod intake;
 mod judge;
 mod listen;
-pub mod live;
 mod logging;
 mod manager;
 pub mod metrics;
@@ -42,7 +42,7 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use self::{core::Core, listen::Sockets, live::Live};
+use self::{core::Core, in_force::InForce, listen::Sockets};
 use crate::{
     config::Config,
     error::{Error, Result},
@@ -61,10 +61,10 @@ const FILE_THREADS: usize = 8;
 pub fn run(path: Option<PathBuf>) -> Result<()> {
     let config = Config::load(path.as_deref())?;
     logging::start(&config.log)?;
-    let live = Live::load(config)?;
-    let (store, recovered) = Store::open(&live.config.store.dir)?;
+    let in_force = InForce::load(config)?;
+    let (store, recovered) = Store::open(&in_force.config.store.dir)?;
     info!(version = env!("CARGO_PKG_VERSION"), requeued = recovered.requeued, swept = recovered.swept, "starting");
-    let core = Core::new(store, live)?;
+    let core = Core::new(store, in_force)?;
     let fault = |e| Error::Fault(format!("runtime: {e}"));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(RUNTIME_THREADS)
@@ -74,7 +74,7 @@ pub fn run(path: Option<PathBuf>) -> Result<()> {
         .map_err(fault)?;
     let opened = {
         let _inside = runtime.enter();
-        Sockets::open(&core.live().config).and_then(|sockets| Ok((sockets, Signals::register()?)))
+        Sockets::open(&core.in_force().config).and_then(|sockets| Ok((sockets, Signals::register()?)))
     };
     let (sockets, signals) = opened?;
     let workers = start_workers(&core)?;
@@ -105,7 +105,7 @@ fn start_workers(core: &Arc<Core>) -> Result<Vec<JoinHandle<()>>> {
 }
 
 async fn serve(core: &Arc<Core>, sockets: Sockets, mut signals: Signals, path: Option<&Path>) {
-    let drain = Duration::from_secs(core.live().config.server.drain_secs);
+    let drain = Duration::from_secs(core.in_force().config.server.drain_secs);
     let mut tasks = JoinSet::new();
     tasks.spawn(sockets.serve(Arc::clone(core), http::router(Arc::clone(core)), drain));
     tasks.spawn(manager::watchdog(Arc::clone(core)));

@@ -24,9 +24,9 @@ enum Turn {
 /// Runs until the daemon stops.
 pub(super) fn run(core: &Arc<Core>, handle: &Handle) {
     loop {
-        let live = core.live();
+        let in_force = core.in_force();
         let intake = Intake::start(core, handle);
-        let notifier = match Notifier::start(core, &live.config) {
+        let notifier = match Notifier::start(core, &in_force.config) {
             Ok(notifier) => Some(notifier),
             Err(error) => {
                 // Events wait in the outbox until a reload brings settings that can be used.
@@ -34,7 +34,7 @@ pub(super) fn run(core: &Arc<Core>, handle: &Handle) {
                 None
             }
         };
-        let turn = handle.block_on(next_turn(core, &live.config, notifier.as_ref()));
+        let turn = handle.block_on(next_turn(core, &in_force.config, notifier.as_ref()));
         drop(intake);
         drop(notifier);
         if matches!(turn, Turn::Stopping) {
@@ -50,7 +50,7 @@ async fn next_turn(core: &Arc<Core>, config: &Config, notifier: Option<&Notifier
             () = core.stopping() => return Turn::Stopping,
             // Fails only where the sender is gone, and it lives in `core`.
             _ = reloads.changed() => {
-                if is_changed(config, &core.live().config) {
+                if is_changed(config, &core.in_force().config) {
                     return Turn::Changed;
                 }
             }

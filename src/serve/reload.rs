@@ -9,7 +9,7 @@ use std::{
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
-use super::{core::Core, live::Live};
+use super::{core::Core, in_force::InForce};
 use crate::{
     cli::render::printable,
     config::Config,
@@ -19,11 +19,11 @@ use crate::{
 /// Puts the file at `path` in force, or says why not.
 pub(super) async fn reload(core: &Arc<Core>, path: Option<&Path>) {
     match load(path.map(Path::to_owned)).await {
-        Ok(live) => {
-            warn_of_restart(&core.live().config, &live.config);
-            let model = live.engine.model.manifest().id.clone();
-            let note = format!("model {model} {}", live.engine.model.sha256());
-            core.replace(live);
+        Ok(in_force) => {
+            warn_of_restart(&core.in_force().config, &in_force.config);
+            let model = in_force.engine.model.manifest().id.clone();
+            let note = format!("model {model} {}", in_force.engine.model.sha256());
+            core.replace(in_force);
             core.metrics.count("clonewatch_config_reloads_total", &[("outcome", "ok")]);
             info!(model, "reloaded");
             core.audit("config.reloaded", note).await;
@@ -38,18 +38,18 @@ pub(super) async fn reload(core: &Arc<Core>, path: Option<&Path>) {
 }
 
 /// Verifying a model takes long enough to keep it off the runtime's threads.
-async fn load(path: Option<PathBuf>) -> Result<Live> {
+async fn load(path: Option<PathBuf>) -> Result<InForce> {
     let (sender, loaded) = oneshot::channel();
     let work = move || {
         // The receiver waits until this has been sent.
-        let _ = sender.send(Live::read(path.as_deref()));
+        let _ = sender.send(InForce::read(path.as_deref()));
     };
     let loader = thread::Builder::new().name("reload".into()).spawn(work);
     let loader = loader.map_err(|e| Error::Fault(format!("thread: {e}")))?;
-    let live = loaded.await.unwrap_or_else(|_| Err(Error::Fault("loading panicked, see the log".into())));
+    let in_force = loaded.await.unwrap_or_else(|_| Err(Error::Fault("loading panicked, see the log".into())));
     // It has sent its answer or panicked: it ends now.
     let _ = loader.join();
-    live
+    in_force
 }
 
 fn warn_of_restart(old: &Config, new: &Config) {

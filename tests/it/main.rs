@@ -24,7 +24,7 @@ mod serve_api;
 #[cfg(unix)]
 mod serve_host;
 #[cfg(unix)]
-mod serve_live;
+mod serve_reload;
 mod speech;
 mod systemd;
 #[cfg(unix)]

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     config::{Scope, TokenHash},
-    serve::live::Live,
+    serve::in_force::InForce,
 };
 
 /// The other end of a connection.
@@ -57,15 +57,15 @@ impl FromRequestParts<App> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
-        let live = app.core.live();
+        let in_force = app.core.in_force();
         match (parts.headers.get(header::AUTHORIZATION), parts.extensions.get::<Peer>()) {
             (Some(value), _) => {
                 let token = value.to_str().ok().and_then(bearer);
-                token.and_then(|token| holder(&live, token)).ok_or_else(|| refused("the token is not known here"))
+                token.and_then(|token| holder(&in_force, token)).ok_or_else(|| refused("the token is not known here"))
             }
             (None, Some(Peer::Unix { uid })) => Ok(Self {
                 name: uid.map_or_else(|| "unix".into(), |uid| format!("unix:uid={uid}")),
-                scopes: live.config.server.unix_scopes.clone(),
+                scopes: in_force.config.server.unix_scopes.clone(),
                 policy: None,
             }),
             (None, _) => Err(refused("a token is needed: `Authorization: Bearer …`")),
@@ -83,9 +83,9 @@ fn bearer(value: &str) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-fn holder(live: &Live, token: &str) -> Option<Caller> {
+fn holder(in_force: &InForce, token: &str) -> Option<Caller> {
     let hash = TokenHash::of(token);
     let is_same = |known: &TokenHash| bool::from(known.hex().as_bytes().ct_eq(hash.hex().as_bytes()));
-    let found = live.config.tokens.iter().find(|known| is_same(&known.hash))?;
+    let found = in_force.config.tokens.iter().find(|known| is_same(&known.hash))?;
     Some(Caller { name: found.name.clone(), scopes: found.scopes.clone(), policy: found.policy.clone() })
 }

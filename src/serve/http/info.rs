@@ -60,9 +60,9 @@ pub(super) struct Policies {
     )
 )]
 pub(super) async fn policies(State(app): State<App>, caller: Caller) -> Result<Response> {
-    let live = app.core.live();
-    let default = caller.policy.as_ref().unwrap_or(&live.config.default_policy);
-    let view = |(name, named): (&String, &std::sync::Arc<crate::serve::live::NamedPolicy>)| {
+    let in_force = app.core.in_force();
+    let default = caller.policy.as_ref().unwrap_or(&in_force.config.default_policy);
+    let view = |(name, named): (&String, &std::sync::Arc<crate::serve::in_force::NamedPolicy>)| {
         let policy = &named.policy;
         PolicyView {
             id: policy.id.clone(),
@@ -79,7 +79,7 @@ pub(super) async fn policies(State(app): State<App>, caller: Caller) -> Result<R
             },
         }
     };
-    Ok(json(&Policies { policies: live.policies().map(view).collect() }))
+    Ok(json(&Policies { policies: in_force.policies().map(view).collect() }))
 }
 
 /// The model in force.
@@ -100,8 +100,8 @@ pub(super) struct ModelView {
     )
 )]
 pub(super) async fn model(State(app): State<App>, _: Caller) -> Response {
-    let live = app.core.live();
-    let (model, manifest) = (&live.engine.model, live.engine.model.manifest());
+    let in_force = app.core.in_force();
+    let (model, manifest) = (&in_force.engine.model, in_force.engine.model.manifest());
     json(&ModelView {
         id: manifest.id.clone(),
         date: manifest.date.clone(),
@@ -217,7 +217,7 @@ pub(super) async fn readyz(State(app): State<App>) -> Result<Response> {
     if *core.phase().borrow() == Phase::Stopping {
         return Err(Problem::stopping());
     }
-    let (load, most) = (core.load(), core.live().most());
+    let (load, most) = (core.load(), core.in_force().most());
     if load.jobs >= most.jobs || load.bytes >= most.bytes {
         return Err(Problem::full(core.retry_after_secs()));
     }
@@ -254,8 +254,8 @@ pub(super) async fn metrics(State(app): State<App>, caller: Caller) -> Result<Re
     caller.require(Scope::Read)?;
     let core = &app.core;
     let (pending, dead) = core.store.read(outbox::counts).await?;
-    let live = core.live();
-    let build = [("version", env!("CARGO_PKG_VERSION")), ("model", live.engine.model.manifest().id.as_str())];
+    let in_force = core.in_force();
+    let build = [("version", env!("CARGO_PKG_VERSION")), ("model", in_force.engine.model.manifest().id.as_str())];
     let load = core.load();
     let gauges = [
         ("clonewatch_build_info", label_text(&build), 1.0),

@@ -77,8 +77,8 @@ pub(super) async fn rejudge(
 ) -> Result<Response> {
     caller.require(Scope::Admin)?;
     let core = &app.core;
-    let live = core.live();
-    if live.policy(&again.policy).is_none() {
+    let in_force = core.in_force();
+    if in_force.policy(&again.policy).is_none() {
         return Err(Problem::no_policy());
     }
     let (wanted, actor, policy) = (id.clone(), caller.name, again.policy);
@@ -89,7 +89,7 @@ pub(super) async fn rejudge(
     match again.from {
         From::Evidence => {
             let wanted = id.clone();
-            core.store.write(move |tx| judge_again(tx, &live, &wanted, &policy, &actor)).await?;
+            core.store.write(move |tx| judge_again(tx, &in_force, &wanted, &policy, &actor)).await?;
             core.announce();
         }
         From::Audio => {
@@ -150,7 +150,7 @@ pub(super) async fn overrule(
         decision,
         note: text("note", overruling.note)?,
         actor: caller.name,
-        endpoints: core.live().endpoints(Event::ScanOverridden, decision),
+        endpoints: core.in_force().endpoints(Event::ScanOverridden, decision),
     };
     let was_done = core.store.write(move |tx| verdicts::overrule(tx, &new, UnixMs::now())).await?;
     let job = core.store.read(move |c| jobs::get(c, &id)).await?.ok_or_else(Problem::no_scan)?;

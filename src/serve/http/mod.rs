@@ -114,7 +114,7 @@ async fn around(State(app): State<App>, request: Request, next: Next) -> Respons
     let id = request_id(&request);
     let route = request.extensions().get::<MatchedPath>().map_or("(none)", MatchedPath::as_str).to_owned();
     let method = method_name(request.method());
-    let limits = app.core.live();
+    let limits = app.core.in_force();
     let (idle, total) = (limits.config.server.body_idle_secs, limits.config.server.body_timeout_secs);
     let timed = |body| Body::new(TimedBody::new(body, Duration::from_secs(idle), Duration::from_secs(total)));
     let span = tracing::info_span!("request", id = id.as_str());

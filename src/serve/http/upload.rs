@@ -162,7 +162,7 @@ pub(super) async fn submit(
             return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key", detail));
         }
     };
-    let wait = asked.wait.min(Duration::from_secs(core.live().config.server.max_wait_secs));
+    let wait = asked.wait.min(Duration::from_secs(core.in_force().config.server.max_wait_secs));
     if !wait.is_zero() {
         let done = if id == *upload.id() { done } else { core.wait_for(&id) };
         wait_until(core, &id, done, wait).await?;
@@ -239,7 +239,7 @@ struct Upload<'a> {
 
 impl<'a> Upload<'a> {
     fn begin(core: &'a Core, announced_bytes: Option<u64>) -> Result<Self> {
-        let most = core.live().config.queue.max_upload_bytes;
+        let most = core.in_force().config.queue.max_upload_bytes;
         // A form's length counts its other fields too, so a little more may be announced.
         if announced_bytes.is_some_and(|bytes| bytes > most.saturating_add(FILE_BUFFER_BYTES as u64)) {
             return Err(too_large(most));
@@ -298,12 +298,12 @@ impl<'a> Upload<'a> {
     }
 
     async fn write(&mut self, chunk: Bytes) -> Result<()> {
-        let live = self.core.live();
+        let in_force = self.core.in_force();
         self.bytes = self.bytes.saturating_add(chunk.len() as u64);
-        if self.bytes > live.config.queue.max_upload_bytes {
-            return Err(too_large(live.config.queue.max_upload_bytes));
+        if self.bytes > in_force.config.queue.max_upload_bytes {
+            return Err(too_large(in_force.config.queue.max_upload_bytes));
         }
-        let grown = self.ticket.as_mut().is_some_and(|ticket| ticket.grow(self.bytes, live.most()).is_ok());
+        let grown = self.ticket.as_mut().is_some_and(|ticket| ticket.grow(self.bytes, in_force.most()).is_ok());
         let (Some(file), true) = (&mut self.file, grown) else {
             self.core.metrics.count("clonewatch_refused_total", &[("reason", "full")]);
             return Err(Problem::full(self.core.retry_after_secs()));
@@ -315,10 +315,10 @@ impl<'a> Upload<'a> {
 
     /// Puts what came on disk; the job that it makes.
     async fn finish(&mut self, caller: &Caller, about: About, idempotency_key: Option<String>) -> Result<NewJob> {
-        let live = self.core.live();
+        let in_force = self.core.in_force();
         let policy = about.policy.or_else(|| caller.policy.clone());
-        let policy = policy.unwrap_or_else(|| live.config.default_policy.clone());
-        if live.policy(&policy).is_none() {
+        let policy = policy.unwrap_or_else(|| in_force.config.default_policy.clone());
+        if in_force.policy(&policy).is_none() {
             return Err(Problem::no_policy());
         }
         let source = text("source", about.source.unwrap_or_else(|| "api".into()))?;

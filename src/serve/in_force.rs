@@ -16,7 +16,7 @@ use crate::{
 
 /// One state of all that can be reloaded; immutable. Whoever works with one keeps it to the end of that work, so an old
 /// model stays until its last job is done.
-pub struct Live {
+pub struct InForce {
     /// The file.
     pub config: Config,
     /// Model and limits.
@@ -35,7 +35,7 @@ pub struct NamedPolicy {
     pub sha256: String,
 }
 
-impl Live {
+impl InForce {
     /// Loads and checks whatever `config` names.
     ///
     /// # Errors
@@ -52,7 +52,7 @@ impl Live {
     /// Reads `path` and loads what it names.
     ///
     /// # Errors
-    /// As [`Config::load`] and [`Live::load`].
+    /// As [`Config::load`] and [`InForce::load`].
     pub fn read(path: Option<&Path>) -> Result<Self> {
         Self::load(Config::load(path)?)
     }
