@@ -18,7 +18,7 @@ mod storage;
 pub use access::{Scope, Token, TokenHash};
 pub use faults::Faults;
 pub use intake::{Layout, OnDone, Watch};
-pub use live::Live;
+pub use live::{AudioSocket, Live, is_allowed};
 pub use notify::{Event, Syslog, SyslogFormat, SyslogTransport, Webhook};
 pub use policies::DEFAULT_POLICY;
 pub use secret::{Environment, Secret};

@@ -52,6 +52,11 @@ pub use limits::Limits;
 pub use mono::{extension_of, first_channel_16k};
 pub use raw::{RawCodec, RawSpec};
 
+/// Decoders of single payloads, for streams that come in packets of their own.
+pub(crate) mod parts {
+    pub(crate) use super::pcm::SampleCoding;
+}
+
 /// What is known of an input besides its bytes.
 #[derive(Debug, Clone, Default)]
 pub struct OpenOptions {

@@ -13,6 +13,8 @@ mod features;
 mod hostile;
 #[cfg(unix)]
 mod intake;
+#[cfg(unix)]
+mod live;
 mod metrics;
 mod samples;
 mod scan;

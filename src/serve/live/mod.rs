@@ -12,9 +12,12 @@
 //! bounded; an event's follower that is too slow misses events and sees so by their numbers.
 
 mod alert;
+mod audiosocket;
 mod hearing;
 mod inbox;
+mod listeners;
 mod pace;
+pub(super) mod pcm;
 mod recorder;
 mod registry;
 mod view;
@@ -25,6 +28,7 @@ pub use view::{AlertView, CallEvent, CallView, Happening, PartyDetail, PartyStat
 
 pub use hearing::Shared;
 pub(super) use hearing::hear;
+pub(super) use listeners::Listeners;
 pub(super) use recorder::run as record;
 pub(super) use registry::keep;
 
