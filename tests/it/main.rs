@@ -3,6 +3,7 @@
 
 mod architecture;
 mod bundle;
+mod capture;
 mod cli;
 #[cfg(unix)]
 mod daemon;
@@ -14,6 +15,7 @@ mod hostile;
 #[cfg(unix)]
 mod intake;
 mod metrics;
+mod rtp;
 mod samples;
 mod scan;
 mod screener;
