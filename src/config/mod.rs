@@ -8,6 +8,7 @@
 mod access;
 mod faults;
 mod intake;
+mod live;
 mod notify;
 mod policies;
 mod secret;
@@ -17,6 +18,7 @@ mod storage;
 pub use access::{Scope, Token, TokenHash};
 pub use faults::Faults;
 pub use intake::{Layout, OnDone, Watch};
+pub use live::Live;
 pub use notify::{Event, Syslog, SyslogFormat, SyslogTransport, Webhook};
 pub use policies::DEFAULT_POLICY;
 pub use secret::{Environment, Secret};
@@ -63,6 +65,8 @@ pub struct Config {
     pub policies: BTreeMap<String, PolicyRules>,
     /// Who may do what over TCP.
     pub tokens: Vec<Token>,
+    /// Calls that are screened while they go on.
+    pub live: Live,
     /// Folders whose files are judged as they come.
     pub watch: Vec<Watch>,
     /// Whom to tell of verdicts.
@@ -85,6 +89,7 @@ impl Default for Config {
             log: Log::default(),
             policies: BTreeMap::new(),
             tokens: Vec::new(),
+            live: Live::default(),
             watch: Vec::new(),
             webhooks: Vec::new(),
             syslog: None,
@@ -159,6 +164,7 @@ impl Config {
         storage::check_limits(&self.limits, faults);
         policies::check(&self.policies, faults);
         access::check(&self.tokens, faults);
+        self.live.check(faults);
         intake::check(&self.watch, faults);
         notify::check(&self.webhooks, self.syslog.as_ref(), faults);
         self.check_policy_names(faults);

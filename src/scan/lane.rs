@@ -6,7 +6,7 @@ use crate::{
     audio::{LevelMeter, Resampler},
     error::{Error, Result},
     model::{ModelBundle, ModelError},
-    screen::{Evidence, Screener},
+    screen::{Evidence, Running, Screener},
 };
 
 /// One channel on its way through.
@@ -55,6 +55,30 @@ impl Lane {
         self.resampler.unusable_samples()
     }
 
+    /// See [`Screener::so_far`]. What the resampler still holds, some milliseconds, is not in it.
+    ///
+    /// # Errors
+    /// [`Error::Fault`] where the network fails.
+    pub(crate) fn so_far(&mut self) -> Result<Running> {
+        let running = self.screener.so_far().map_err(fault)?;
+        Ok(self.with_clipping(running))
+    }
+
+    /// See [`Screener::complete`].
+    pub(crate) fn complete(&self) -> Running {
+        self.with_clipping(self.screener.complete())
+    }
+
+    /// See [`Screener::complete_chunks`].
+    pub(crate) fn complete_chunks(&self) -> u64 {
+        self.screener.complete_chunks()
+    }
+
+    /// See [`Screener::speech_secs`].
+    pub(crate) fn speech_secs(&self) -> f64 {
+        self.screener.speech_secs()
+    }
+
     /// Ends the channel.
     ///
     /// # Errors
@@ -70,6 +94,11 @@ impl Lane {
         self.at_16k.clear();
         self.resampler.finish(&mut self.at_16k);
         self.screener.push(&self.at_16k).map_err(fault)
+    }
+
+    fn with_clipping(&self, mut running: Running) -> Running {
+        running.evidence.quality.clipping_ratio = self.level.clipping_ratio();
+        running
     }
 }
 

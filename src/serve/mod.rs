@@ -18,6 +18,7 @@ pub mod in_force;
 mod intake;
 mod judge;
 mod listen;
+pub mod live;
 mod logging;
 mod manager;
 pub mod metrics;
@@ -110,6 +111,8 @@ async fn serve(core: &Arc<Core>, sockets: Sockets, mut signals: Signals, path: O
     tasks.spawn(sockets.serve(Arc::clone(core), http::router(Arc::clone(core)), drain));
     tasks.spawn(manager::watchdog(Arc::clone(core)));
     tasks.spawn(housekeeping::run(Arc::clone(core)));
+    tasks.spawn(live::keep(Arc::clone(core)));
+    tasks.spawn(live::record(Arc::clone(core)));
     core.audit("service.started", env!("CARGO_PKG_VERSION").into()).await;
     manager::ready();
     while signals.next().await == Told::Reload {
@@ -129,7 +132,7 @@ async fn serve(core: &Arc<Core>, sockets: Sockets, mut signals: Signals, path: O
 async fn drain_workers(core: &Core, drain: Duration, signals: &mut Signals) {
     let deadline = Instant::now() + drain;
     let mut ended = core.ended();
-    while core.running_count() > 0 {
+    while core.running_count() > 0 || core.calls.count() > 0 {
         tokio::select! {
             _ = ended.changed() => {}
             () = sleep(Duration::from_millis(100)) => {}
