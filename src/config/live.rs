@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Faults;
+use super::{Faults, RtpPort, Siprec, telephony};
 
 /// Limits and rules for all live calls.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,6 +20,12 @@ pub struct Live {
     pub idle_secs: u64,
     /// Longest call, in seconds.
     pub max_call_secs: u64,
+    /// Where RTP comes without signalling.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rtp: Vec<RtpPort>,
+    /// The recording server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub siprec: Option<Siprec>,
 }
 
 impl Default for Live {
@@ -31,6 +37,8 @@ impl Default for Live {
             retract_after_secs: 10.0,
             idle_secs: 60,
             max_call_secs: 4 * 3_600,
+            rtp: Vec::new(),
+            siprec: None,
         }
     }
 }
@@ -43,5 +51,6 @@ impl Live {
         faults.range("live.retract_after_secs", self.retract_after_secs, 0.0..=600.0);
         faults.range("live.idle_secs", self.idle_secs, 1..=3_600);
         faults.range("live.max_call_secs", self.max_call_secs, 10..=86_400);
+        telephony::check(&self.rtp, self.siprec.as_ref(), faults);
     }
 }

@@ -17,7 +17,12 @@ mod inbox;
 mod pace;
 mod recorder;
 mod registry;
+mod rtp;
+mod sip;
+mod siprec;
+mod telephony;
 mod view;
+mod voices;
 
 pub use pace::Pace;
 pub use registry::Calls;
@@ -27,6 +32,7 @@ pub use hearing::Shared;
 pub(super) use hearing::hear;
 pub(super) use recorder::run as record;
 pub(super) use registry::keep;
+pub(super) use telephony::Telephony;
 
 use std::{
     collections::BTreeMap,
