@@ -19,13 +19,13 @@ mod telephony;
 pub use access::{Scope, Token, TokenHash};
 pub use faults::Faults;
 pub use intake::{Layout, OnDone, Watch};
-pub use live::Live;
+pub use live::{AudioSocket, Live, is_allowed};
 pub use notify::{Event, Syslog, SyslogFormat, SyslogTransport, Webhook};
 pub use policies::DEFAULT_POLICY;
 pub use secret::{Environment, Secret};
 pub use server::{Log, LogFormat, LogLevel, Server, Tls};
 pub use storage::{Model, Queue, Retention, Store};
-pub use telephony::{RtpCalls, RtpPort, Siprec, is_allowed};
+pub use telephony::{RtpCalls, RtpPort, Siprec};
 
 use std::{
     collections::BTreeMap,

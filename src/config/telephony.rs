@@ -26,7 +26,7 @@ pub struct RtpPort {
     pub calls: RtpCalls,
     /// Who may send; needed beyond this machine.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub allow_networks: Vec<Network>,
+    pub allow: Vec<Network>,
     /// Dynamic payload types, such as `111 = "opus/48000/2"`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub payloads: BTreeMap<String, String>,
@@ -66,7 +66,7 @@ pub struct Siprec {
     pub media_ports: [u16; 2],
     /// Who may call and send; needed beyond this machine.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub allow_networks: Vec<Network>,
+    pub allow: Vec<Network>,
     /// Policy of its calls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
@@ -103,7 +103,7 @@ impl RtpPort {
         if !is_plain_name(&self.name) {
             faults.add(&key("name"), &self.name, PLAIN_NAME);
         }
-        check_open(&key("allow_networks"), self.listen.ip(), &self.allow_networks, faults);
+        check_open(&key("allow"), self.listen.ip(), &self.allow, faults);
         if self.listen.port() > u16::MAX - 2 && self.calls == RtpCalls::Pair {
             faults.add(&key("listen"), self.listen, "a port with room for another two above");
         }
@@ -129,7 +129,7 @@ pub(super) fn check(ports: &[RtpPort], siprec: Option<&Siprec>, faults: &mut Fau
         faults.add(&format!("live.rtp[{index}].name"), name, "a name that no other port has");
     }
     let Some(siprec) = siprec else { return };
-    check_open("live.siprec.allow_networks", siprec.listen.ip(), &siprec.allow_networks, faults);
+    check_open("live.siprec.allow", siprec.listen.ip(), &siprec.allow, faults);
     if siprec.listen.ip().is_unspecified() && siprec.media_address.is_none() {
         faults.add("live.siprec.media_address", "none", "an address that senders reach, as listen names none");
     }
@@ -145,10 +145,4 @@ fn check_open(key: &str, address: IpAddr, allowed: &[Network], faults: &mut Faul
     if !address.is_loopback() && allowed.is_empty() {
         faults.add(key, "none", "the networks that may send, as there is no other protection beyond loopback");
     }
-}
-
-/// Whether `address` may send.
-pub fn is_allowed(address: IpAddr, networks: &[Network]) -> bool {
-    let address = address.to_canonical();
-    networks.iter().any(|network| network.contains(address)) || (networks.is_empty() && address.is_loopback())
 }

@@ -21,7 +21,7 @@ pub(crate) enum SampleCoding {
 
 impl SampleCoding {
     /// Bytes per sample.
-    pub(super) fn bytes(self) -> usize {
+    pub(crate) fn bytes(self) -> usize {
         match self {
             Self::U8 | Self::S8 | Self::Ulaw | Self::Alaw => 1,
             Self::S16le | Self::S16be => 2,

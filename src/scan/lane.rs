@@ -59,7 +59,7 @@ impl Lane {
     ///
     /// # Errors
     /// [`Error::Fault`] where the network fails.
-    pub(crate) fn so_far(&mut self) -> Result<Running> {
+    pub(crate) fn so_far(&self) -> Result<Running> {
         let running = self.screener.so_far().map_err(fault)?;
         Ok(self.with_clipping(running))
     }

@@ -37,9 +37,9 @@ impl SpeechFront {
         Self {
             front: FrontEnd::new(),
             gate: SpeechGate::new(),
-            power: Vec::with_capacity(CHUNK_FRAMES * POWER_BINS),
-            log_mel: Vec::with_capacity(CHUNK_FRAMES * MEL_BANDS),
-            classes: Vec::with_capacity(CHUNK_FRAMES),
+            power: Vec::new(),
+            log_mel: Vec::new(),
+            classes: Vec::new(),
             samples: 0,
             chunks: 0,
         }
@@ -54,6 +54,10 @@ impl SpeechFront {
         let Self { front, gate, power, log_mel, classes, chunks, .. } = self;
         let mut outcome = Ok(());
         front.push(samples, |frame| {
+            if power.is_empty() {
+                power.reserve_exact(CHUNK_FRAMES * POWER_BINS);
+                log_mel.reserve_exact(CHUNK_FRAMES * MEL_BANDS);
+            }
             power.extend_from_slice(frame.power);
             log_mel.extend_from_slice(frame.log_mel);
             if outcome.is_ok() && log_mel.len() == CHUNK_FRAMES * MEL_BANDS {

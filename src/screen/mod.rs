@@ -66,19 +66,17 @@ pub struct Screener {
     encoder: Encoder,
 }
 
-/// What stands behind the front: encoder, pooled windows and their scratch.
+/// What stands behind the front: encoder and pooled windows.
 struct Encoder {
     model: Arc<ModelBundle>,
     windows: Windows,
-    log_mel: Vec<f32>,
-    embeddings: Vec<f32>,
 }
 
 impl Screener {
     /// A screener at the start of a channel.
     pub fn new(model: Arc<ModelBundle>) -> Self {
         let windows = Windows::new(model.manifest().network.embedding_dims);
-        let encoder = Encoder { model, windows, log_mel: Vec::new(), embeddings: Vec::new() };
+        let encoder = Encoder { model, windows };
         Self { front: SpeechFront::new(), encoder }
     }
 
@@ -107,12 +105,12 @@ impl Screener {
     ///
     /// # Errors
     /// As [`Screener::push`].
-    pub fn so_far(&mut self) -> Result<Running, ModelError> {
-        let encoder = &mut self.encoder;
+    pub fn so_far(&self) -> Result<Running, ModelError> {
+        let encoder = &self.encoder;
         let mut windows = encoder.windows.clone();
         let quality = self.front.peek(|chunk| {
-            encoder.embed(&chunk)?;
-            windows.take(&encoder.model, &encoder.embeddings, chunk.classes)
+            let embeddings = encoder.embed(&chunk)?;
+            windows.take(&encoder.model, &embeddings, chunk.classes)
         })?;
         windows.finish(&encoder.model)?;
         Ok(self.running(&windows, quality))
@@ -154,20 +152,20 @@ impl Screener {
 
 impl Encoder {
     fn take(&mut self, chunk: &GatedChunk<'_>) -> Result<(), ModelError> {
-        self.embed(chunk)?;
-        self.windows.take(&self.model, &self.embeddings, chunk.classes)
+        let embeddings = self.embed(chunk)?;
+        self.windows.take(&self.model, &embeddings, chunk.classes)
     }
 
-    /// Leaves the chunk's embeddings, or nothing where nothing in it is speech.
-    fn embed(&mut self, chunk: &GatedChunk<'_>) -> Result<(), ModelError> {
+    /// The chunk's embeddings, or nothing where nothing in it is speech. They are large, so a stream does not keep their room
+    /// between chunks.
+    fn embed(&self, chunk: &GatedChunk<'_>) -> Result<Vec<f32>, ModelError> {
+        let mut embeddings = Vec::new();
         if chunk.classes.contains(&FrameClass::Speech) {
-            self.log_mel.clear();
-            self.log_mel.extend_from_slice(chunk.log_mel);
-            self.log_mel.resize(CHUNK_FRAMES * MEL_BANDS, FEATURE_FLOOR);
-            self.model.encode(&self.log_mel, &mut self.embeddings)
-        } else {
-            self.embeddings.clear();
-            Ok(())
+            let mut log_mel = Vec::with_capacity(CHUNK_FRAMES * MEL_BANDS);
+            log_mel.extend_from_slice(chunk.log_mel);
+            log_mel.resize(CHUNK_FRAMES * MEL_BANDS, FEATURE_FLOOR);
+            self.model.encode(&log_mel, &mut embeddings)?;
         }
+        Ok(embeddings)
     }
 }

@@ -3,7 +3,6 @@
 use std::{
     fs,
     io::{self, ErrorKind},
-    net::SocketAddr,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     pin::Pin,
@@ -151,10 +150,10 @@ impl Listener {
                 Ok((Stream::Unix(stream), Peer::Unix { uid }))
             }
             Self::Tcp(listener) => {
-                let (stream, _): (_, SocketAddr) = listener.accept().await?;
+                let (stream, address) = listener.accept().await?;
                 // Answers are small and whole: waiting for more to send only delays them.
                 let _ = stream.set_nodelay(true);
-                Ok((Stream::Tcp(stream), Peer::Tcp))
+                Ok((Stream::Tcp(stream), Peer::Tcp { address }))
             }
         }
     }

@@ -75,20 +75,17 @@ pub fn run(path: Option<PathBuf>) -> Result<()> {
         .map_err(fault)?;
     let opened = {
         let _inside = runtime.enter();
-        Sockets::open(&core.in_force().config).and_then(|sockets| Ok((sockets, Signals::register()?)))
+        let config = &core.in_force().config;
+        Sockets::open(config).and_then(|sockets| Ok((sockets, live::Listeners::open(config)?, Signals::register()?)))
     };
-    let (sockets, signals) = opened?;
-    let telephony = {
-        let _inside = runtime.enter();
-        live::Telephony::open(&core.in_force().config.live)?
-    };
+    let (sockets, listeners, signals) = opened?;
     let workers = start_workers(&core)?;
     let outlets = {
         let (core, handle) = (Arc::clone(&core), runtime.handle().clone());
         let named = thread::Builder::new().name("outlets".into());
         named.spawn(move || outlets::run(&core, &handle)).map_err(|e| Error::Fault(format!("thread: {e}")))?
     };
-    runtime.block_on(serve(&core, (sockets, telephony), signals, path.as_deref()));
+    runtime.block_on(serve(&core, (sockets, listeners), signals, path.as_deref()));
     if outlets.join().is_err() {
         warn!("watched folders and receivers ended by a panic, see above");
     }
@@ -111,18 +108,18 @@ fn start_workers(core: &Arc<Core>) -> Result<Vec<JoinHandle<()>>> {
 
 async fn serve(
     core: &Arc<Core>,
-    (sockets, telephony): (Sockets, live::Telephony),
+    (sockets, listeners): (Sockets, live::Listeners),
     mut signals: Signals,
     path: Option<&Path>,
 ) {
     let drain = Duration::from_secs(core.in_force().config.server.drain_secs);
     let mut tasks = JoinSet::new();
     tasks.spawn(sockets.serve(Arc::clone(core), http::router(Arc::clone(core)), drain));
+    tasks.spawn(listeners.serve(Arc::clone(core)));
     tasks.spawn(manager::watchdog(Arc::clone(core)));
     tasks.spawn(housekeeping::run(Arc::clone(core)));
     tasks.spawn(live::keep(Arc::clone(core)));
     tasks.spawn(live::record(Arc::clone(core)));
-    tasks.spawn(telephony.serve(Arc::clone(core)));
     core.audit("service.started", env!("CARGO_PKG_VERSION").into()).await;
     manager::ready();
     while signals.next().await == Told::Reload {

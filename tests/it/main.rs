@@ -14,6 +14,8 @@ mod features;
 mod hostile;
 #[cfg(unix)]
 mod intake;
+#[cfg(unix)]
+mod live;
 mod metrics;
 mod rtp;
 mod samples;

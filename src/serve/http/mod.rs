@@ -10,6 +10,7 @@ mod info;
 mod judgement;
 mod problem;
 mod scans;
+mod streams;
 mod timed;
 mod upload;
 
@@ -76,6 +77,7 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(calls::list))
         .routes(routes!(calls::get))
         .routes(routes!(calls::events))
+        .routes(routes!(streams::pcm))
         .routes(routes!(info::policies))
         .routes(routes!(info::model))
         .routes(routes!(info::audit))

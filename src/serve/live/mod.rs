@@ -12,15 +12,17 @@
 //! bounded; an event's follower that is too slow misses events and sees so by their numbers.
 
 mod alert;
+mod audiosocket;
 mod hearing;
 mod inbox;
+mod listeners;
 mod pace;
+pub(super) mod pcm;
 mod recorder;
 mod registry;
 mod rtp;
 mod sip;
 mod siprec;
-mod telephony;
 mod view;
 mod voices;
 
@@ -30,9 +32,9 @@ pub use view::{AlertView, CallEvent, CallView, Happening, PartyDetail, PartyStat
 
 pub use hearing::Shared;
 pub(super) use hearing::hear;
+pub(super) use listeners::Listeners;
 pub(super) use recorder::run as record;
 pub(super) use registry::keep;
-pub(super) use telephony::Telephony;
 
 use std::{
     collections::BTreeMap,

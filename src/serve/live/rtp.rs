@@ -137,7 +137,7 @@ struct Server {
 impl Server {
     fn take(&mut self, port: usize, from: SocketAddr, datagram: &[u8]) {
         let config = &self.port.config;
-        let Some(packet) = Packet::parse(datagram).filter(|_| is_allowed(from.ip(), &config.allow_networks)) else {
+        let Some(packet) = Packet::parse(datagram).filter(|_| is_allowed(from.ip(), &config.allow)) else {
             return;
         };
         let key = match config.calls {

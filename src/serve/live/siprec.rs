@@ -136,7 +136,7 @@ async fn pause(error: &std::io::Error) {
 
 impl Server {
     fn is_allowed(&self, from: SocketAddr) -> bool {
-        crate::config::is_allowed(from.ip(), &self.config.allow_networks)
+        crate::config::is_allowed(from.ip(), &self.config.allow)
     }
 
     /// Sends answers again that nobody has acknowledged.

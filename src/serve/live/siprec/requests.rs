@@ -116,7 +116,7 @@ impl Server {
             other => (500, "Server Internal Error", warning(&other.to_string())),
         })?;
         let (changes, receiver) = mpsc::channel(CHANGES);
-        let recording = Recording { call, allowed: self.config.allow_networks.clone(), changes: receiver };
+        let recording = Recording { call, allowed: self.config.allow.clone(), changes: receiver };
         let call_id = request.call_id().to_owned();
         let tracks = agreed.tracks;
         self.recordings.spawn(async move { (call_id, recording.run(tracks).await) });
