@@ -7,7 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::Faults;
+use super::{Faults, RtpPort, Siprec, telephony};
 use crate::serve::webhook::guard::Network;
 
 /// Limits and rules for all live calls.
@@ -26,6 +26,12 @@ pub struct Live {
     pub idle_secs: u64,
     /// Longest call, in seconds.
     pub max_call_secs: u64,
+    /// Where RTP comes without signalling.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rtp: Vec<RtpPort>,
+    /// The recording server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub siprec: Option<Siprec>,
     /// Calls from Asterisk's AudioSocket.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audiosocket: Option<AudioSocket>,
@@ -107,6 +113,8 @@ impl Default for Live {
             retract_after_secs: 10.0,
             idle_secs: 60,
             max_call_secs: 4 * 3_600,
+            rtp: Vec::new(),
+            siprec: None,
             audiosocket: None,
         }
     }
@@ -120,6 +128,7 @@ impl Live {
         faults.range("live.retract_after_secs", self.retract_after_secs, 0.0..=600.0);
         faults.range("live.idle_secs", self.idle_secs, 1..=3_600);
         faults.range("live.max_call_secs", self.max_call_secs, 10..=86_400);
+        telephony::check(&self.rtp, self.siprec.as_ref(), faults);
         if let Some(audiosocket) = &self.audiosocket {
             audiosocket.check(faults);
         }

@@ -14,6 +14,7 @@ mod policies;
 mod secret;
 mod server;
 mod storage;
+mod telephony;
 
 pub use access::{Scope, Token, TokenHash};
 pub use faults::Faults;
@@ -24,6 +25,7 @@ pub use policies::DEFAULT_POLICY;
 pub use secret::{Environment, Secret};
 pub use server::{Log, LogFormat, LogLevel, Server, Tls};
 pub use storage::{Model, Queue, Retention, Store};
+pub use telephony::{RtpCalls, RtpPort, Siprec};
 
 use std::{
     collections::BTreeMap,
@@ -180,6 +182,10 @@ impl Config {
         named.extend(tokens.map(|(i, token)| (format!("tokens[{i}].policy"), token.policy.as_ref())));
         let folders = self.watch.iter().enumerate();
         named.extend(folders.map(|(i, watch)| (format!("watch[{i}].policy"), watch.policy.as_ref())));
+        let ports = self.live.rtp.iter().enumerate();
+        named.extend(ports.map(|(i, port)| (format!("live.rtp[{i}].policy"), port.policy.as_ref())));
+        let siprec = self.live.siprec.iter();
+        named.extend(siprec.map(|siprec| ("live.siprec.policy".to_owned(), siprec.policy.as_ref())));
         for (key, name) in named {
             if let Some(name) = name.filter(|name| !self.has_policy(name)) {
                 faults.add(&key, name, "`default` or the NAME of a [policies.NAME] section");

@@ -1,5 +1,6 @@
 //! One input from bytes to verdict: decode, screen every channel, apply the policy.
 
+mod capture;
 mod lane;
 mod twins;
 
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    decode::{DecodeError, Decoder, Limits, OpenOptions, RawSpec, extension_of},
+    decode::{DecodeError, Decoder, Limits, OpenOptions, RawSpec, capture::container as capture_kind, extension_of},
     error::{Error, Result},
     model::{BundleFiles, ModelBundle, embedded_files, hex},
     policy::{Decision, Policy, Reason, Verdict},
@@ -213,6 +214,11 @@ impl Engine {
             channels: None,
             duration_secs: None,
         };
+        if options.raw.is_none()
+            && let Some(container) = capture_container(&mut file, &input.path)?
+        {
+            return self.screen_capture(&file, input, container, pulse);
+        }
         let (mut channels, mut stopped) = (Vec::new(), None);
         let (mut track, mut tracks, mut first_channel) = (0, 1, 0);
         while track < tracks && stopped.is_none() {
@@ -383,6 +389,14 @@ impl InputInfo {
         self.sample_rate_hz = Some(info.sample_rate_hz);
         self.channels = Some(info.channels);
     }
+}
+
+/// Capture format of the file, if it is one.
+fn capture_container(file: &mut File, shown: &str) -> Result<Option<&'static str>> {
+    file.rewind().map_err(|e| Error::io(shown, e))?;
+    let mut head = Vec::new();
+    file.take(4).read_to_end(&mut head).map_err(|e| Error::io(shown, e))?;
+    Ok(capture_kind(&head))
 }
 
 pub(crate) fn sha256_of(file: &mut File, shown: &str, pulse: &dyn Fn() -> bool) -> Result<String> {

@@ -3,6 +3,7 @@
 
 mod architecture;
 mod bundle;
+mod capture;
 mod cli;
 #[cfg(unix)]
 mod daemon;
@@ -16,6 +17,7 @@ mod intake;
 #[cfg(unix)]
 mod live;
 mod metrics;
+mod rtp;
 mod samples;
 mod scan;
 mod screener;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::{net::TcpListener, task::JoinSet};
 use tracing::info;
 
-use super::audiosocket;
+use super::{audiosocket, rtp, siprec};
 use crate::{
     config::Config,
     error::{Error, Result},
@@ -15,6 +15,8 @@ use crate::{
 /// Sockets that are open.
 pub(in crate::serve) struct Listeners {
     audiosocket: Option<TcpListener>,
+    rtp: Vec<rtp::Port>,
+    siprec: Option<siprec::Listening>,
 }
 
 impl Listeners {
@@ -33,14 +35,22 @@ impl Listeners {
             info!(address = %bound.local_addr().unwrap_or(listen), "listening for AudioSocket");
             Ok::<_, Error>(bound)
         });
-        Ok(Self { audiosocket: audiosocket.transpose()? })
+        let rtp = config.live.rtp.iter().map(rtp::Port::open).collect::<Result<_>>()?;
+        let siprec = config.live.siprec.as_ref().map(siprec::Listening::open).transpose()?;
+        Ok(Self { audiosocket: audiosocket.transpose()?, rtp, siprec })
     }
 
     /// Serves until the daemon stops and every connection has ended.
     pub(in crate::serve) async fn serve(self, core: Arc<Core>) {
         let mut loops = JoinSet::new();
         if let Some(listener) = self.audiosocket {
-            loops.spawn(audiosocket::serve(listener, core));
+            loops.spawn(audiosocket::serve(listener, Arc::clone(&core)));
+        }
+        for port in self.rtp {
+            loops.spawn(rtp::run(Arc::clone(&core), port));
+        }
+        if let Some(siprec) = self.siprec {
+            loops.spawn(siprec::run(Arc::clone(&core), siprec));
         }
         while loops.join_next().await.is_some() {}
     }

@@ -20,7 +20,11 @@ mod pace;
 pub(super) mod pcm;
 mod recorder;
 mod registry;
+mod rtp;
+mod sip;
+mod siprec;
 mod view;
+mod voices;
 
 pub use pace::Pace;
 pub use registry::Calls;
