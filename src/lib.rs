@@ -55,6 +55,7 @@ pub mod metrics;
 pub mod model;
 pub mod policy;
 pub mod pool;
+pub mod report;
 pub mod scan;
 pub mod screen;
 pub mod serve;

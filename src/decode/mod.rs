@@ -38,6 +38,7 @@ mod pcm;
 mod raw;
 mod sniff;
 mod source;
+mod tags;
 
 use symphonia::core::io::MediaSource;
 
@@ -51,6 +52,7 @@ use source::Guard;
 pub use limits::Limits;
 pub use mono::{extension_of, first_channel_16k};
 pub use raw::{RawCodec, RawSpec};
+pub use tags::{Credentials, TagEntry, Tags};
 
 /// What is known of an input besides its bytes.
 #[derive(Debug, Clone, Default)]
