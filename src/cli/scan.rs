@@ -207,6 +207,7 @@ fn renderer(args: &Args, engine: &Engine) -> Box<dyn Renderer> {
         Format::Text => Box::new(Text {
             colour: if colourful { Colour::Ansi } else { Colour::Never },
             detail: if args.verbose { Detail::Segments } else { Detail::Line },
+            thresholds: engine.policy.thresholds,
         }),
     }
 }

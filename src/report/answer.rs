@@ -42,6 +42,7 @@ pub fn file_answer(result: &ScanResult, basis: &Basis, level: Level) -> Markup {
                         @let tone = Tone::of(channel.verdict.decision);
                         li class=(tone.class()) {
                             (sign(tone)) "Channel " (channel.channel) ": " (words::title(&channel.verdict))
+                            span.where { " " (words::place(&channel.verdict, basis)) }
                         }
                     }
                 }

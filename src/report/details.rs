@@ -97,7 +97,7 @@ fn row(segment: &Segment, thresholds: &Thresholds) -> Markup {
     let tone = segment.llr.map(|llr| Tone::of_llr(llr, thresholds));
     html! {
         tr class=(tone.map_or("none", Tone::class)) {
-            td { (span(segment.start_secs, segment.end_secs)) }
+            td.time { (span(segment.start_secs, segment.end_secs)) }
             td { @match tone {
                 Some(tone) => { (super::answer::sign(tone)) (tone.of_segment()) },
                 None => { "not judged: " (why_not(segment.why_not)) },

@@ -13,8 +13,8 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tone {
     Cloned,
-    Genuine,
     Open,
+    Genuine,
 }
 
 impl Tone {
@@ -153,10 +153,7 @@ pub(super) fn found(verdict: &Verdict, basis: &Basis) -> String {
         return format!("{speech_secs:.1} s of speech in {duration_secs:.1} s, nothing that could be judged{instead}.");
     }
     let judged_secs = judged_secs(&evidence.segments).min(duration_secs);
-    format!(
-        "{judged_secs:.0} of {duration_secs:.0} s judged ({speech_secs:.0} s of it speech), {}.",
-        counts.agreement()
-    )
+    format!("{judged_secs:.0} of {duration_secs:.0} s judged ({speech_secs:.0} s of speech): {}.", counts.agreement())
 }
 
 /// Length of what at least one judged segment covers.
@@ -214,20 +211,27 @@ pub(super) fn certainty(verdict: &Verdict, basis: &Basis) -> String {
             _ => "No answer: it is neither called genuine nor cloned.".into(),
         };
     };
-    let mut text = strength(llr);
+    let mut text = strength(llr, if verdict.stretch.is_some() { "this passage" } else { "the speech" });
     if verdict.reason == Some(Reason::TooShort) {
         text += &format!(" No answer is given below {} s of speech.", basis.thresholds.min_speech_secs);
         return text;
     }
+    if verdict.stretch.is_some() {
+        return text
+            + " How often passages in genuine recordings look like this is in the model's card, under Inserts.";
+    }
     if let Some((errors, condition)) = basis.errors_like(quality.bandwidth_hz, quality.speech_secs) {
         text += &match verdict.decision {
             Decision::Spoof => format!(
-                " In tests ({condition}) {} % of genuine recordings were wrongly called cloned.",
-                errors.false_alarm_percent
+                " In tests ({condition}) {} % of {} genuine recordings were wrongly called cloned.",
+                errors.false_alarm_percent, errors.genuine_count
             ),
             Decision::BonaFide => {
                 let missed = (100.0 - errors.caught_percent - errors.inconclusive_percent.1).max(0.0);
-                format!(" In tests ({condition}) {missed:.0} % of cloned recordings were wrongly called genuine.")
+                format!(
+                    " In tests ({condition}) {missed:.0} % of {} cloned recordings were wrongly called genuine.",
+                    errors.spoof_count
+                )
             }
             Decision::Inconclusive => format!(
                 " In tests ({condition}) {} % of genuine and {} % of cloned recordings ended like this.",
@@ -239,7 +243,7 @@ pub(super) fn certainty(verdict: &Verdict, basis: &Basis) -> String {
 }
 
 /// An LLR in words, after the verbal scale of ENFSI's Guideline for Evaluative Reporting (2015), table 1.
-fn strength(llr: f32) -> String {
+fn strength(llr: f32, what: &str) -> String {
     let ratio = llr.abs().exp();
     let (strength, odds) = match ratio {
         ..2.0 => ("No evidence", String::new()),
@@ -251,9 +255,9 @@ fn strength(llr: f32) -> String {
     let (this, other) = if llr < 0.0 { ("a clone", "a genuine voice") } else { ("a genuine voice", "a clone") };
     let llr = signed(llr);
     if odds.is_empty() {
-        return format!("{strength} either way (LLR {llr}): both explain the speech about equally well.");
+        return format!("{strength} either way (LLR {llr}): both explain {what} about equally well.");
     }
-    format!("{strength} (LLR {llr}): {this} explains the speech {odds} times better than {other}.")
+    format!("{strength} (LLR {llr}): {this} explains {what} {odds} times better than {other}.")
 }
 
 /// With a true minus sign and two decimals.
@@ -309,7 +313,8 @@ mod tests {
             (-6.26, "Moderately strong evidence (LLR −6.26): a clone explains the speech 520 times better"),
             (-8.0, "Strong evidence (LLR −8.00): a clone explains the speech more than 1,000 times better"),
         ] {
-            assert!(strength(llr).starts_with(words), "{}", strength(llr));
+            let found = strength(llr, "the speech");
+            assert!(found.starts_with(words), "{found}");
         }
     }
 

@@ -14,6 +14,7 @@ mod hostile;
 #[cfg(unix)]
 mod intake;
 mod metrics;
+mod report;
 mod samples;
 mod scan;
 mod screener;
