@@ -4,6 +4,7 @@
 mod audiosocket;
 mod core;
 mod pcm;
+mod top;
 
 use std::{
     fs::File,
