@@ -10,7 +10,7 @@ use std::{
 };
 
 use rusqlite::Transaction;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tracing::{info, warn};
 
 use super::{
@@ -43,6 +43,10 @@ pub struct Core {
     admission: Arc<Admission>,
     in_force: watch::Sender<Arc<InForce>>,
     ended: watch::Sender<u64>,
+    /// Wakes whoever reloads.
+    reload_wanted: Notify,
+    /// Tells what came of reloads.
+    reloaded: watch::Sender<Reloaded>,
     phase: watch::Sender<Phase>,
     /// Set at the drain deadline: running work stops at its next block.
     abort: AtomicBool,
@@ -59,6 +63,15 @@ pub enum Phase {
     Stopping,
 }
 
+/// What came of a reload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reloaded {
+    /// The new configuration is in force.
+    Done,
+    /// It is wrong, and the old one stays in force; the log says more.
+    Refused,
+}
+
 impl Core {
     /// The shared state around an open store; jobs that wait in it are put in the queue.
     ///
@@ -73,6 +86,8 @@ impl Core {
             admission: Arc::default(),
             in_force: watch::Sender::new(Arc::new(in_force)),
             ended: watch::Sender::new(0),
+            reload_wanted: Notify::new(),
+            reloaded: watch::Sender::new(Reloaded::Refused),
             phase: watch::Sender::new(Phase::Serving),
             abort: AtomicBool::new(false),
             waiters: Mutex::default(),
@@ -98,6 +113,25 @@ impl Core {
     /// Puts `in_force` in force.
     pub fn replace(&self, in_force: InForce) {
         self.in_force.send_replace(Arc::new(in_force));
+    }
+
+    /// Has the configuration reloaded, as SIGHUP does, and waits for what comes of it.
+    pub async fn reload(&self) -> Reloaded {
+        let mut outcomes = self.reloaded.subscribe();
+        self.reload_wanted.notify_one();
+        // Fails only where the sender is gone, and it lives in `self`.
+        let _ = outcomes.changed().await;
+        *outcomes.borrow()
+    }
+
+    /// Returns once a reload is wanted.
+    pub(super) async fn reload_wanted(&self) {
+        self.reload_wanted.notified().await;
+    }
+
+    /// A reload was tried.
+    pub(super) fn reloaded(&self, outcome: Reloaded) {
+        self.reloaded.send_replace(outcome);
     }
 
     /// Tells, by a number that grows, that jobs have ended or events were added to the outbox.

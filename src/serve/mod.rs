@@ -122,7 +122,7 @@ async fn serve(
     tasks.spawn(live::record(Arc::clone(core)));
     core.audit("service.started", env!("CARGO_PKG_VERSION").into()).await;
     manager::ready();
-    while signals.next().await == Told::Reload {
+    while told(core, &mut signals).await == Told::Reload {
         manager::reloading();
         reload::reload(core, path).await;
         manager::ready();
@@ -133,6 +133,13 @@ async fn serve(
     core.stop();
     drain_workers(core, drain, &mut signals).await;
     while tasks.join_next().await.is_some() {}
+}
+
+async fn told(core: &Core, signals: &mut Signals) -> Told {
+    tokio::select! {
+        told = signals.next() => told,
+        () = core.reload_wanted() => Told::Reload,
+    }
 }
 
 /// Waits for running jobs until the deadline or a second signal, then has them put back.

@@ -9,7 +9,10 @@ use std::{
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
-use super::{core::Core, in_force::InForce};
+use super::{
+    core::{Core, Reloaded},
+    in_force::InForce,
+};
 use crate::{
     cli::render::printable,
     config::Config,
@@ -27,12 +30,14 @@ pub(super) async fn reload(core: &Arc<Core>, path: Option<&Path>) {
             core.metrics.count("clonewatch_config_reloads_total", &[("outcome", "ok")]);
             info!(model, "reloaded");
             core.audit("config.reloaded", note).await;
+            core.reloaded(Reloaded::Done);
         }
         Err(fault) => {
             core.metrics.count("clonewatch_config_reloads_total", &[("outcome", "refused")]);
             // The message quotes the file as it is.
             let fault = printable(&fault.to_string());
             error!(fault, "the new configuration is refused: the old one stays in force");
+            core.reloaded(Reloaded::Refused);
         }
     }
 }

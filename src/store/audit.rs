@@ -74,6 +74,12 @@ pub struct Record {
     pub hash: String,
 }
 
+impl Record {
+    fn of_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self { seq: row.get(0)?, content: row.get(1)?, previous: row.get(2)?, hash: row.get(3)? })
+    }
+}
+
 /// The last row's number and hash: what to note elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Head {
@@ -116,11 +122,18 @@ pub fn after(connection: &Connection, after: i64, job: Option<&JobId>, limit: u3
         "SELECT seq, content, previous, hash FROM audit
          WHERE seq > ?1 AND (?2 IS NULL OR job = ?2) ORDER BY seq LIMIT ?3",
     )?;
-    let record = |row: &rusqlite::Row<'_>| {
-        Ok(Record { seq: row.get(0)?, content: row.get(1)?, previous: row.get(2)?, hash: row.get(3)? })
-    };
-    let records = select.query_map(params![after, job, limit], record)?.collect::<rusqlite::Result<Vec<_>>>()?;
-    Ok(records)
+    Ok(select.query_map(params![after, job, limit], Record::of_row)?.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Up to `limit` rows before row `before` (0: from the last), newest first.
+///
+/// # Errors
+/// The database's.
+pub fn before(connection: &Connection, before: i64, limit: u32) -> Result<Vec<Record>> {
+    let mut select = connection.prepare_cached(
+        "SELECT seq, content, previous, hash FROM audit WHERE ?1 = 0 OR seq < ?1 ORDER BY seq DESC LIMIT ?2",
+    )?;
+    Ok(select.query_map(params![before, limit], Record::of_row)?.collect::<rusqlite::Result<_>>()?)
 }
 
 /// What a walk along the chain found.

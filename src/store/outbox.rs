@@ -167,6 +167,41 @@ pub fn revive(tx: &Connection, seq: i64, now: UnixMs) -> Result<bool> {
     Ok(tx.execute(sql, params![seq, now])? > 0)
 }
 
+/// How one receiver stands.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Standing {
+    /// Events that wait.
+    pub pending: u64,
+    /// Events that were given up.
+    pub dead: u64,
+    /// When the last one arrived, as far as is remembered.
+    pub last_delivered_at: Option<UnixMs>,
+    /// Why the latest event that did not arrive did not.
+    pub last_error: Option<String>,
+}
+
+/// How the receiver `endpoint` stands.
+///
+/// # Errors
+/// The database's.
+pub fn standing(connection: &Connection, endpoint: &str) -> Result<Standing> {
+    let mut select = connection.prepare_cached(
+        "SELECT coalesce(sum(state = 'pending'), 0), coalesce(sum(state = 'dead'), 0),
+                max(CASE WHEN state = 'delivered' THEN done_ms END),
+                (SELECT error FROM outbox WHERE endpoint = ?1 AND error IS NOT NULL ORDER BY seq DESC LIMIT 1)
+         FROM outbox WHERE endpoint = ?1",
+    )?;
+    let standing = |row: &Row<'_>| {
+        Ok(Standing {
+            pending: row.get::<_, i64>(0)?.unsigned_abs(),
+            dead: row.get::<_, i64>(1)?.unsigned_abs(),
+            last_delivered_at: row.get(2)?,
+            last_error: row.get(3)?,
+        })
+    };
+    Ok(select.query_row([endpoint], standing)?)
+}
+
 /// How many events wait, and how many are dead.
 ///
 /// # Errors

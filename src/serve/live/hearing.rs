@@ -251,7 +251,7 @@ impl Hearing {
     /// Whether there is a verdict.
     fn judge(&mut self, core: &Core, party: &Shared, running: Running, arrived: Instant) -> bool {
         let recent_llr = running.recent_llr;
-        let verdict = party.call.policy.policy.judge(running.evidence);
+        let verdict = Arc::new(party.call.policy.policy.judge(running.evidence));
         if matches!(verdict.reason, Some(Reason::NoSpeech | Reason::TooShort)) {
             return false;
         }
@@ -280,7 +280,7 @@ impl Hearing {
             skipped_secs: batch.skipped_secs,
         });
         lock(&party.detail).view.state = if finished.is_ok() { PartyState::Ended } else { PartyState::Failed };
-        let verdict = party.call.policy.policy.judge(finished?);
+        let verdict = Arc::new(party.call.policy.policy.judge(finished?));
         lock(&party.detail).judged(&verdict, None);
         apply(&mut alert, party, &verdict, (audio_secs, Moment::Final));
         party.call.publish_party(Happening::Verdict, party);

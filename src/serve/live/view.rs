@@ -1,6 +1,6 @@
 //! What is told of a live call: its state for whoever asks, and its events for whoever follows.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::Serialize;
 
@@ -96,6 +96,9 @@ pub struct PartyDetail {
     pub view: PartyView,
     /// Seconds and LLR so far at the last verdicts, oldest first.
     pub trail: Vec<(f64, f64)>,
+    /// What `view` was told from, with all segments.
+    #[serde(skip)]
+    pub latest: Option<Arc<Verdict>>,
 }
 
 impl PartyDetail {
@@ -119,11 +122,12 @@ impl PartyDetail {
             alert: None,
             segments: Vec::new(),
         };
-        Self { view, trail: Vec::new() }
+        Self { view, trail: Vec::new(), latest: None }
     }
 
     /// Takes a verdict.
-    pub(super) fn judged(&mut self, verdict: &Verdict, recent_llr: Option<crate::model::Llr>) {
+    pub(super) fn judged(&mut self, verdict: &Arc<Verdict>, recent_llr: Option<crate::model::Llr>) {
+        self.latest = Some(Arc::clone(verdict));
         let (view, evidence) = (&mut self.view, &verdict.evidence);
         view.decision = Some(verdict.decision);
         view.reason = verdict.reason;
