@@ -10,7 +10,7 @@ use super::{
 use crate::{
     cli::render::printable,
     model::{Llr, Thresholds},
-    policy::{Decision, Verdict},
+    policy::{Decision, Reason, Verdict},
     scan::ScanResult,
 };
 
@@ -74,7 +74,7 @@ fn reasons(verdict: &Verdict, basis: &Basis) -> Markup {
             div { dt { "Where" } dd { (words::place(verdict, basis)) } }
             div { dt { "How sure" } dd { (words::certainty(verdict, basis)) } }
         }
-        @if let Some(llr) = verdict.llr { (gauge(llr, &basis.thresholds)) }
+        @if let Some(llr) = verdict.llr.filter(|_| verdict.reason != Some(Reason::TooShort)) { (gauge(llr, &basis.thresholds)) }
     }
 }
 
