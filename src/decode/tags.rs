@@ -177,7 +177,7 @@ fn walk(guard: &Guard, tags: &mut Tags) -> io::Result<Credentials> {
     }
 }
 
-/// C2PA specification 2.2, A.3.2 (MP3, FLAC): a GEOB frame whose type is `application/c2pa`.
+/// C2PA specification 2.3, appendix A (MP3, FLAC): a GEOB frame whose type is `application/c2pa`.
 fn id3_has_c2pa(guard: &Guard, end: u64) -> io::Result<bool> {
     let mut head = [0; 10];
     guard.read_at(0, &mut head)?;
@@ -198,7 +198,7 @@ fn id3_has_c2pa(guard: &Guard, end: u64) -> io::Result<bool> {
     Ok(false)
 }
 
-/// C2PA specification 2.2, A.3.4 (RIFF): a chunk `C2PA`.
+/// C2PA specification 2.3, appendix A (RIFF): a chunk `C2PA`.
 /// Tags: the list `INFO` (Microsoft, "Multimedia Programming Interface and Data Specifications 1.0", 1991) and `bext`
 /// (EBU Tech 3285, version 2).
 fn walk_riff(guard: &Guard, tags: &mut Tags) -> io::Result<bool> {
@@ -233,7 +233,7 @@ const RIFF_TAGS: [(&[u8; 4], &str); 6] = [
 /// Of a chunk that may be `bext`: up to its time; of a tag: more than is kept.
 const BEXT_BYTES: usize = 4 * MAX_VALUE_CHARS;
 
-/// C2PA specification 2.2, A.3.5 (Ogg): a logical stream of its own that begins with 0 and `c2pa`.
+/// C2PA specification 2.3, A.3.5 (Ogg): a logical stream of its own that begins with 0 and `c2pa`.
 fn ogg_has_c2pa(guard: &Guard) -> io::Result<bool> {
     let mut position = 0_u64;
     for _ in 0..MAX_PARTS {
@@ -253,7 +253,7 @@ fn ogg_has_c2pa(guard: &Guard) -> io::Result<bool> {
     Ok(false)
 }
 
-/// C2PA specification 2.2, A.5 (BMFF): a `uuid` box of this type, at the top level.
+/// C2PA specification 2.3, appendix A (BMFF): a `uuid` box of this type, at the top level.
 const C2PA_UUID: [u8; 16] = *b"\xD8\xFE\xC3\xD6\x1B\x0E\x48\x3C\x92\x97\x58\x28\x87\x7E\xC4\x81";
 /// Seconds from 1904-01-01, MP4's epoch (ISO/IEC 14496-12, clause 8.2.2.3), to 1970-01-01.
 const MP4_EPOCH_SECS: i64 = 2_082_844_800;
