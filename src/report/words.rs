@@ -245,7 +245,8 @@ pub(super) fn certainty(verdict: &Verdict, basis: &Basis) -> String {
     text
 }
 
-/// An LLR in words, after the verbal scale of ENFSI's Guideline for Evaluative Reporting (2015); its words above 1,000 are left out.
+/// An LLR in words, after the verbal scale of ENFSI's Guideline for Evaluative Reporting (2015);
+/// its words above 1,000 are left out.
 fn strength(llr: f32, what: &str) -> String {
     let ratio = llr.abs().exp();
     let (strength, odds) = match ratio {
