@@ -4,6 +4,7 @@
 mod audiosocket;
 mod core;
 mod pcm;
+mod soak;
 
 use std::{
     fs::File,
