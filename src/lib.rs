@@ -56,6 +56,7 @@ pub mod metrics;
 pub mod model;
 pub mod policy;
 pub mod pool;
+pub mod report;
 pub mod rtp;
 pub mod scan;
 pub mod screen;

@@ -1,12 +1,13 @@
 //! `clonewatch scan`: judges files, folders and standard input, and answers with text, JSONL or CSV and an exit code.
 //!
-//! Flow: paths → [`Inputs`] → one file per thread at a time → results in input order → [`super::render`].
+//! Flow: paths → [`Inputs`] → one file per thread at a time → results in input order → [`super::render`], and into a
+//! [`crate::report`] where one is asked for.
 //! Bad media is a result; an unreadable file is reported, and the rest goes on.
 
 use std::{
     fs::File,
     io::{self, ErrorKind, IsTerminal, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Instant,
 };
 
@@ -24,7 +25,8 @@ use crate::{
     decode::RawSpec,
     error::{Error, Exit, Result},
     pool::ordered_map,
-    scan::{Engine, ScanResult},
+    report::{Basis, Plan, Portrait, ReportWriter, shell_command},
+    scan::{Engine, ScanResult, Scanned},
 };
 
 /// Arguments of `clonewatch scan`.
@@ -45,6 +47,9 @@ pub struct Args {
     /// Read headerless audio: ulaw, alaw, s16le, g722 or gsm, with rate and channels where they are not 8000 and 1
     #[arg(long, value_name = "CODEC[:RATE[:CHANNELS]]")]
     pub raw: Option<RawSpec>,
+    /// Write an HTML page with the evidence: spectrograms, segments, quality, provenance
+    #[arg(long, value_name = "FILE.html", value_parser = html_name)]
+    pub report: Option<PathBuf>,
     /// Draw each channel's segments (text only)
     #[arg(short, long)]
     pub verbose: bool,
@@ -78,12 +83,15 @@ pub fn run(args: &Args) -> Result<Exit> {
     tally.failed_count = inputs.failures.len();
     tally.passed_over = inputs.passed_over;
 
+    let mut report = args.report.as_ref().map(|path| begin_report(args, path, &engine, &inputs)).transpose()?;
     let batch = Batch { args, engine: &engine, inputs: &inputs, interrupt: &interrupt };
-    match batch.scan_all(&mut tally) {
+    let written = batch.scan_all(&mut tally, report.as_mut());
+    match written {
         // Not all was delivered, so this must not look like a clean bill of health.
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(Exit::Operational),
-        other => other.map_err(|e| Error::io("standard output", e))?,
+        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::BrokenPipe => return Ok(Exit::Operational),
+        other => other?,
     }
+    report.map_or(Ok(()), |report| report.finish(!interrupt.is_raised()))?;
     let is_summed_up = tally.is_batch() && (args.format == Format::Text || io::stderr().is_terminal());
     if is_summed_up && !tally.is_empty() {
         note(&tally);
@@ -103,26 +111,92 @@ struct Batch<'a> {
 
 impl Batch<'_> {
     /// Scans and writes until the end, a signal, or output that cannot be written.
-    fn scan_all(&self, tally: &mut Tally) -> io::Result<()> {
+    fn scan_all(&self, tally: &mut Tally, mut report: Option<&mut ReportWriter>) -> Result<()> {
         let sources = &self.inputs.sources;
         let renderer = renderer(self.args, self.engine);
         let mut out = io::stdout().lock();
-        out.write_all(renderer.header().as_bytes())?;
+        let fault = |e| Error::io("standard output", e);
+        let mut print = |text: &str| out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(fault);
+        print(&renderer.header())?;
         let progress = Progress::new(sources.len(), self.inputs.total_bytes);
-        let mut written = out.flush();
-        let threads = self.args.engine.thread_count();
-        let work = |source: &Source| scan_one(self.engine, source, self.args.raw);
-        ordered_map(sources, threads, self.interrupt.flag(), work, |index, outcome| {
+        let mut written = Ok(());
+        let plan = report.as_deref().map(|report| report.plan().clone());
+        let work = |source: &Source| self.scan_one(source, plan.as_ref());
+        ordered_map(sources, self.args.engine.thread_count(), self.interrupt.flag(), work, |index, outcome| {
             progress.around(|| match &outcome {
-                Ok(result) => written = out.write_all(renderer.result(result).as_bytes()).and_then(|()| out.flush()),
+                Ok((result, _)) => written = print(&renderer.result(result)),
                 Err(error) => report_error(error),
             });
-            tally.add(outcome.as_ref());
+            if let (Ok(()), Some(report)) = (&written, report.as_deref_mut()) {
+                written = report.add(outcome.as_ref().map(|(result, portrait)| (result, portrait.as_ref())));
+            }
+            tally.add(outcome.as_ref().map(|(result, _)| result));
             progress.advance(index + 1, sources.get(index).map_or(0, bytes_of));
             written.is_ok()
         });
         written
     }
+
+    /// One input's result, and what the report shows of it beyond.
+    fn scan_one(&self, source: &Source, plan: Option<&Plan>) -> Result<(ScanResult, Option<Portrait>)> {
+        let (engine, raw) = (self.engine, self.args.raw);
+        let then = |mut scanned: Scanned<'_>| match plan {
+            None => Ok(None),
+            Some(plan) => {
+                let pictures = plan.pictures_for(scanned.result.decision);
+                Portrait::of(&mut scanned, &engine.limits, pictures).map(Some)
+            }
+        };
+        match source {
+            Source::File(path) => engine.scan_path_then(path, raw, then),
+            Source::Stream(path) => {
+                let shown = path.display().to_string();
+                let stream = File::open(path).map_err(|e| Error::io(&shown, e))?;
+                engine.scan_stream_then(stream, &shown, raw, then)
+            }
+            Source::Stdin => engine.scan_stream_then(io::stdin().lock(), "-", raw, then),
+        }
+    }
+}
+
+/// Takes only names of web pages: `--report` before a forgotten name must not replace a recording.
+fn html_name(text: &str) -> std::result::Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
+    match extension {
+        Some(extension) if extension == "html" || extension == "htm" => Ok(path),
+        _ => Err("the page to write – must end in .html".into()),
+    }
+}
+
+fn begin_report(args: &Args, path: &Path, engine: &Engine, inputs: &Inputs) -> Result<ReportWriter> {
+    let mut report = ReportWriter::begin(Plan {
+        path: path.to_owned(),
+        input_count: inputs.sources.len() + inputs.failures.len(),
+        basis: Basis::of(&engine.model, &engine.policy),
+        command: shell_command(&command_words(args)),
+    })?;
+    inputs.failures.iter().try_for_each(|error| report.add(Err(error)))?;
+    Ok(report)
+}
+
+/// What has to be typed to get the same page; threads and format do not change it.
+fn command_words(args: &Args) -> Vec<String> {
+    /// Paths that a page repeats; a longer list came from a pattern that the shell had replaced.
+    const MOST_PATHS: usize = 20;
+    let text = |path: &PathBuf| path.display().to_string();
+    let mut words = vec!["clonewatch".to_owned(), "scan".to_owned()];
+    words.extend(args.paths.iter().take(MOST_PATHS).map(text));
+    let omitted = args.paths.len().saturating_sub(MOST_PATHS);
+    words.extend((omitted > 0).then(|| format!("({omitted} more paths)")));
+    let paths = [("--model", &args.engine.model), ("--policy", &args.engine.policy)];
+    for (name, value) in paths {
+        words.extend(value.iter().flat_map(|path| [name.to_owned(), text(path)]));
+    }
+    words.extend(args.follow_symlinks.then(|| "--follow-symlinks".to_owned()));
+    words.extend(args.raw.iter().flat_map(|raw| ["--raw".to_owned(), raw.to_string()]));
+    words.extend(["--report".to_owned(), "report.html".to_owned()]);
+    words
 }
 
 fn renderer(args: &Args, engine: &Engine) -> Box<dyn Renderer> {
@@ -133,19 +207,8 @@ fn renderer(args: &Args, engine: &Engine) -> Box<dyn Renderer> {
         Format::Text => Box::new(Text {
             colour: if colourful { Colour::Ansi } else { Colour::Never },
             detail: if args.verbose { Detail::Segments } else { Detail::Line },
+            thresholds: engine.policy.thresholds,
         }),
-    }
-}
-
-fn scan_one(engine: &Engine, source: &Source, raw: Option<RawSpec>) -> Result<ScanResult> {
-    match source {
-        Source::File(path) => engine.scan_path(path, raw),
-        Source::Stream(path) => {
-            let shown = path.display().to_string();
-            let stream = File::open(path).map_err(|e| Error::io(&shown, e))?;
-            engine.scan_stream(stream, &shown, raw)
-        }
-        Source::Stdin => engine.scan_stream(io::stdin().lock(), "-", raw),
     }
 }
 

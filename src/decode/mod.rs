@@ -40,6 +40,7 @@ mod pcm;
 mod raw;
 mod sniff;
 mod source;
+mod tags;
 
 use symphonia::core::io::MediaSource;
 
@@ -53,6 +54,7 @@ use source::Guard;
 pub use limits::Limits;
 pub use mono::{extension_of, first_channel_16k};
 pub use raw::{RawCodec, RawSpec};
+pub use tags::{Credentials, TagEntry, Tags};
 
 /// Decoders of single payloads, for streams that come in packets of their own.
 pub(crate) mod parts {

@@ -3,7 +3,7 @@
 //! WAV and AU headers end here as well as headerless telephone audio, so a length field that lies costs nothing: data
 //! ends where the file ends.
 
-use std::{ops::RangeInclusive, str::FromStr};
+use std::{fmt, ops::RangeInclusive, str::FromStr};
 
 use super::{
     DecodeError, PlanarBlock, StreamInfo,
@@ -92,6 +92,13 @@ impl RawSpec {
             return Err(format!("channels: {channels} – must be {}-{}", SPEC_CHANNELS.start(), SPEC_CHANNELS.end()));
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for RawSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = RawCodec::NAMES.iter().find(|(_, codec)| *codec == self.codec).map_or("", |(name, _)| name);
+        write!(f, "{name}:{}:{}", self.sample_rate_hz, self.channels)
     }
 }
 

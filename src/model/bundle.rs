@@ -3,7 +3,8 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use super::{
-    BandScores, BlockStats, CmScore, Llr, Manifest, golden, network::Plan, pool::BLOCK_EMBEDDING_FRAMES, sha256_hex,
+    BandScores, BlockStats, CmScore, Llr, Manifest, MeasuredErrors, card, golden, network::Plan,
+    pool::BLOCK_EMBEDDING_FRAMES, sha256_hex,
 };
 use crate::{
     features::{CHUNK_FRAMES, FeatureSpec, MEL_BANDS},
@@ -25,6 +26,7 @@ pub struct ModelError(pub(super) String);
 pub struct ModelBundle {
     manifest: Manifest,
     sha256: String,
+    measured_errors: Vec<MeasuredErrors>,
     encoder: Plan,
     head_full: Plan,
     head_telephone: Plan,
@@ -48,7 +50,9 @@ impl ModelBundle {
         let encoder = plan("encoder.onnx", &[1, CHUNK_FRAMES, MEL_BANDS], &embeddings)?;
         let head = |name: &str| plan(name, &[1, 3 * shape.embedding_dims], &[1, 1]);
         let (head_full, head_telephone) = (head("head.onnx")?, head("head-telephone.onnx")?);
-        let bundle = Self { sha256: sha256_hex(manifest_bytes), manifest, encoder, head_full, head_telephone };
+        let sha256 = sha256_hex(manifest_bytes);
+        let measured_errors = errors_in_card(&manifest, files);
+        let bundle = Self { sha256, manifest, measured_errors, encoder, head_full, head_telephone };
         golden::self_test(&bundle, file(files, "golden.wav")?, file(files, "golden.json")?)?;
         Ok(bundle)
     }
@@ -61,6 +65,11 @@ impl ModelBundle {
     /// SHA-256 of the manifest, which holds those of all other files.
     pub fn sha256(&self) -> &str {
         &self.sha256
+    }
+
+    /// Error rates that the bundle's card states; empty where it has no card, or one without that table.
+    pub fn measured_errors(&self) -> &[MeasuredErrors] {
+        &self.measured_errors
     }
 
     /// Embeds one chunk: `log_mel` `[CHUNK_FRAMES × MEL_BANDS]` → `out` `[embedding_frames × embedding_dims]`, row-major.
@@ -94,6 +103,13 @@ impl ModelBundle {
 
 fn file<'a>(files: &'a BundleFiles, name: &str) -> Result<&'a [u8], ModelError> {
     files.get(name).map(AsRef::as_ref).ok_or_else(|| ModelError(format!("{name}: missing")))
+}
+
+/// Only a card whose hash the manifest holds belongs to the model.
+fn errors_in_card(manifest: &Manifest, files: &BundleFiles) -> Vec<MeasuredErrors> {
+    let card = manifest.files.get("CARD.md").and_then(|_| files.get("CARD.md"));
+    let text = card.and_then(|bytes| std::str::from_utf8(bytes).ok());
+    text.map(card::measured_errors).unwrap_or_default()
 }
 
 fn parse_manifest(bytes: &[u8]) -> Result<Manifest, ModelError> {

@@ -122,6 +122,16 @@ pub struct ScanResult {
     pub channels: Vec<ChannelResult>,
 }
 
+/// An input that has its result, and can be read once more.
+pub struct Scanned<'a> {
+    /// Wherever it stands.
+    pub file: &'a mut File,
+    /// How it was read.
+    pub options: &'a OpenOptions,
+    /// What was found.
+    pub result: &'a ScanResult,
+}
+
 /// Everything that judges inputs: shared by threads, immutable.
 pub struct Engine {
     /// The countermeasure.
@@ -163,32 +173,57 @@ impl Engine {
     /// # Errors
     /// Only what is not the media's doing: unreadable file, network failure.
     pub fn scan_path(&self, path: &Path, raw: Option<RawSpec>) -> Result<ScanResult> {
+        self.scan_path_then(path, raw, |_| Ok(())).map(|(result, ())| result)
+    }
+
+    /// Like [`Engine::scan_path`]; `then` may read the same file again once its result is known.
+    ///
+    /// # Errors
+    /// As [`Engine::scan_path`], and what `then` returns.
+    pub fn scan_path_then<T>(
+        &self,
+        path: &Path,
+        raw: Option<RawSpec>,
+        then: impl FnOnce(Scanned<'_>) -> Result<T>,
+    ) -> Result<(ScanResult, T)> {
         let shown = path.display().to_string();
-        let file = File::open(path).map_err(|e| Error::io(&shown, e))?;
+        let mut file = File::open(path).map_err(|e| Error::io(&shown, e))?;
         if file.metadata().map_err(|e| Error::io(&shown, e))?.is_dir() {
             return Err(Error::Usage(format!("{shown}: is a directory")));
         }
         let options = OpenOptions { raw, extension: extension_of(path) };
-        self.screen_file(file, shown, &options, &|| true).map(|heard| heard.judge(&self.policy))
+        let source = file.try_clone().map_err(|e| Error::io(&shown, e))?;
+        let result = self.screen_file(source, shown, &options, &|| true)?.judge(&self.policy);
+        let more = then(Scanned { file: &mut file, options: &options, result: &result })?;
+        Ok((result, more))
     }
 
-    /// Scans a stream that cannot seek, such as standard input, by way of an unnamed temporary file.
+    /// Scans a stream that cannot seek, such as standard input, by way of an unnamed temporary file; `then` as in
+    /// [`Engine::scan_path_then`].
     ///
     /// # Errors
-    /// As [`Engine::scan_path`], and where the temporary file cannot be written.
-    pub fn scan_stream(&self, stream: impl Read, shown: &str, raw: Option<RawSpec>) -> Result<ScanResult> {
+    /// As there, and where the temporary file cannot be written.
+    pub fn scan_stream_then<T>(
+        &self,
+        stream: impl Read,
+        shown: &str,
+        raw: Option<RawSpec>,
+        then: impl FnOnce(Scanned<'_>) -> Result<T>,
+    ) -> Result<(ScanResult, T)> {
         let mut spool = tempfile::tempfile().map_err(|e| Error::io("temporary file", e))?;
         let most = self.limits.max_bytes;
         let bytes =
             std::io::copy(&mut stream.take(most.saturating_add(1)), &mut spool).map_err(|e| Error::io(shown, e))?;
         let options = OpenOptions { raw, extension: None };
-        let heard = self.screen_file(spool, shown.to_owned(), &options, &|| true)?;
+        let source = spool.try_clone().map_err(|e| Error::io(shown, e))?;
+        let heard = self.screen_file(source, shown.to_owned(), &options, &|| true)?;
         let mut result = heard.judge(&self.policy);
         if bytes > most && result.decision != Decision::Spoof {
             (result.decision, result.reason) = (Decision::Inconclusive, Some(Reason::LimitReached));
             result.detail = Some(format!("max_bytes: more than {most} bytes"));
         }
-        Ok(result)
+        let more = then(Scanned { file: &mut spool, options: &options, result: &result })?;
+        Ok((result, more))
     }
 
     /// Hears an open file, shown as `shown`, from its first byte. `pulse` is called every few milliseconds of work; once

@@ -16,26 +16,26 @@ use serde_json::Value;
 /// Long enough for a slow machine; a hang is what it tells apart.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn clonewatch() -> Command {
+pub(crate) fn clonewatch() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_clonewatch"));
     command.env_remove("NO_COLOR").stdin(Stdio::null());
     command
 }
 
-fn run(args: &[&str]) -> Output {
+pub(crate) fn run(args: &[&str]) -> Output {
     clonewatch().args(args).output().expect("the program starts")
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("UTF-8")
 }
 
-fn code(output: &Output) -> i32 {
+pub(crate) fn code(output: &Output) -> i32 {
     output.status.code().expect("not ended by a signal")
 }
 
 /// A mono or stereo 16 kHz WAV of `secs` seconds; `sample` gives channel and position in seconds.
-fn write_wav(path: &Path, channels: u16, secs: f64, sample: impl Fn(u16, f64) -> f64) {
+pub(crate) fn write_wav(path: &Path, channels: u16, secs: f64, sample: impl Fn(u16, f64) -> f64) {
     let spec =
         hound::WavSpec { channels, sample_rate: 16_000, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
     let mut writer = hound::WavWriter::create(path, spec).expect("a writable folder");
@@ -48,27 +48,27 @@ fn write_wav(path: &Path, channels: u16, secs: f64, sample: impl Fn(u16, f64) ->
     writer.finalize().expect("a writable file");
 }
 
-fn silence(path: &Path, secs: f64) {
+pub(crate) fn silence(path: &Path, secs: f64) {
     write_wav(path, 1, secs, |_, _| 0.0);
 }
 
-struct Folder(tempfile::TempDir);
+pub(crate) struct Folder(tempfile::TempDir);
 
 impl Folder {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().expect("a temporary folder"))
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    fn arg(&self, name: &str) -> String {
+    pub(crate) fn arg(&self, name: &str) -> String {
         self.path(name).display().to_string()
     }
 
     /// `count` short silent files, named so that folder order is number order.
-    fn with_batch(count: usize) -> Self {
+    pub(crate) fn with_batch(count: usize) -> Self {
         let folder = Self::new();
         silence(&folder.path("000.wav"), 0.3);
         for index in 1..count {

@@ -17,6 +17,7 @@ mod intake;
 #[cfg(unix)]
 mod live;
 mod metrics;
+mod report;
 mod rtp;
 mod samples;
 mod scan;

@@ -2,11 +2,18 @@
 
 use super::Provenance;
 use crate::{
-    model::Llr,
+    model::{Insert, Llr, Thresholds},
     policy::{Decision, Reason, Stretch, Verdict},
     scan::{ChannelResult, InputInfo, ScanResult},
     screen::{Evidence, Segment},
     speech::{FrameClass, Quality},
+};
+
+pub(super) const THRESHOLDS: Thresholds = Thresholds {
+    spoof_below: -2.0,
+    bona_fide_above: 1.0,
+    min_speech_secs: 2.0,
+    insert: Insert { spoof_below: -2.0, drop_nats: 2.0, min_windows: 3 },
 };
 
 pub(super) fn provenance() -> Provenance {

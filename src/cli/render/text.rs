@@ -2,7 +2,7 @@
 
 use super::{Renderer, printable, strip};
 use crate::{
-    model::Llr,
+    model::{Llr, Thresholds},
     policy::{Decision, Reason, Verdict},
     scan::ScanResult,
 };
@@ -17,6 +17,8 @@ pub struct Text {
     pub colour: Colour,
     /// Whether to draw each channel's segments.
     pub detail: Detail,
+    /// Where a segment's colour changes.
+    pub thresholds: Thresholds,
 }
 
 /// Whether to write ANSI colours.
@@ -66,10 +68,7 @@ impl Renderer for Text {
     fn header(&self) -> String {
         match self.detail {
             Detail::Line => String::new(),
-            Detail::Segments => {
-                let legend = "strips: one mark per segment, taller = more like a clone, · = not judged\n";
-                self.colour.paint(Tone::Faint, legend)
-            }
+            Detail::Segments => strip::legend(self.pen()),
         }
     }
 
@@ -81,7 +80,8 @@ impl Renderer for Text {
                 if result.channels.len() > 1 { format!("{name} (ch {})", channel.channel) } else { name.clone() };
             text += &self.line(&spoken(&channel.verdict), &which);
             if self.detail == Detail::Segments {
-                text += &strip::strip(&channel.verdict.evidence.segments, self.colour);
+                let verdict = &channel.verdict;
+                text += &strip::strip(&verdict.evidence.segments, verdict.stretch.as_ref(), self.pen());
             }
         }
         // What a channel's own verdict cannot say: why the file as a whole was not judged, or not to its end.
@@ -96,6 +96,10 @@ impl Renderer for Text {
 }
 
 impl Text {
+    fn pen(&self) -> strip::Pen<'_> {
+        strip::Pen { colour: self.colour, thresholds: &self.thresholds }
+    }
+
     fn line(&self, (tone, words): &(Tone, String), name: &str) -> String {
         let gap = VERDICT_WIDTH.saturating_sub(words.chars().count());
         format!("{}{:gap$}  {name}\n", self.colour.paint(*tone, words), "")
@@ -159,7 +163,7 @@ pub(super) fn signed(llr: f32, width: usize) -> String {
 mod tests {
     use super::{super::samples, *};
 
-    const PLAIN: Text = Text { colour: Colour::Never, detail: Detail::Line };
+    const PLAIN: Text = Text { colour: Colour::Never, detail: Detail::Line, thresholds: samples::THRESHOLDS };
 
     #[test]
     fn lines_are_aligned_and_plain() {

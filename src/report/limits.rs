@@ -1,0 +1,55 @@
+//! What a verdict does not say, with the error rates that the model's card states.
+
+use maud::{Markup, html};
+
+use super::{Basis, basis::CONDITIONS};
+
+/// The limits, for people who would otherwise read too much into an answer.
+pub fn limits(basis: &Basis) -> Markup {
+    let is_default = basis.thresholds == basis.model_thresholds;
+    html! {
+        ul.limits {
+            li { "It is a statistical judgement by a small neural network, not proof: a reason to look closer, or not to." }
+            li { "The LLR (log-likelihood ratio, natural logarithm) says how much better one explanation fits the speech than \
+                  the other. It is not the probability that the voice is cloned: that depends on how common clones are \
+                  among your recordings." }
+            li { "It says nothing about who speaks, and nothing about the words." }
+            li { "A clone that is played over a loudspeaker and recorded again may pass as genuine." }
+            li { "A genuine voice that was strongly processed (noise removal, restoration, studio effects) may look cloned." }
+            li { "Edits of a few words inside a genuine sentence, and voices over loud babble, are mostly missed." }
+            li { "Somebody who optimises audio against this program can evade it." }
+        }
+        @if basis.measured_errors.is_empty() {
+            p { "The model " (basis.provenance.model_id) " comes without a table of measured errors: how often it is wrong is not known." }
+        } @else {
+            p { "How often the model " (basis.provenance.model_id) " is wrong, measured on recordings and generators that it was \
+                 not trained on, at its own thresholds"
+                @if !is_default { " (the policy of this report has others)" }
+                ":" }
+            (error_table(basis))
+        }
+    }
+}
+
+fn error_table(basis: &Basis) -> Markup {
+    html! {
+        div.scroll { table.errors {
+            thead { tr {
+                th scope="col" { "Recordings" }
+                th.number scope="col" { "Genuine called cloned" }
+                th.number scope="col" { "Clones called cloned" }
+                th.number scope="col" { "Inconclusive, genuine / cloned" }
+                th.number scope="col" { "Equal error rate [95 %]" }
+                th.number scope="col" { "Tested, genuine / cloned" }
+            } }
+            tbody { @for (condition, words) in CONDITIONS { @if let Some(row) = basis.condition(condition) { tr {
+                th scope="row" { (words) }
+                td.number { (row.false_alarm_percent) " %" }
+                td.number { (row.caught_percent) " %" }
+                td.number { (row.inconclusive_percent.0) " / " (row.inconclusive_percent.1) " %" }
+                td.number { (row.eer_percent) " %" }
+                td.number { (row.genuine_count) " / " (row.spoof_count) }
+            } } } }
+        } }
+    }
+}

@@ -1,0 +1,114 @@
+//! What a report shows of a file beyond its verdict: a spectrogram per judged channel, and what the container says.
+//!
+//! A second run through the file, after the verdict: only then is it known whether and how long the pictures are to be.
+//! It costs the decoding and the transform, not the network.
+
+use std::io::{Seek, SeekFrom};
+
+use super::spectrogram::{Picture, Spectrogram};
+use crate::{
+    audio::Resampler,
+    decode::{Decoder, Limits, Tags},
+    error::{Error, Result},
+    features::FrontEnd,
+    scan::Scanned,
+};
+
+/// Pictures and tags of one input.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Portrait {
+    /// One per judged channel, where pictures were asked for and the channel could be decoded again.
+    pub pictures: Vec<Picture>,
+    /// What the container says of its origin.
+    pub tags: Tags,
+}
+
+/// Whether to draw spectrograms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pictures {
+    /// Of every judged channel.
+    Draw,
+    /// Tags only.
+    Omit,
+}
+
+impl Portrait {
+    /// Reads `scanned` once more.
+    ///
+    /// # Errors
+    /// The file cannot be read any more. Media that cannot be decoded have no pictures.
+    pub fn of(scanned: &mut Scanned<'_>, limits: &Limits, pictures: Pictures) -> Result<Self> {
+        let tags = Tags::read(Box::new(from_start(scanned)?), limits);
+        let pictures = if pictures == Pictures::Draw { draw(scanned, limits)? } else { Vec::new() };
+        Ok(Self { pictures, tags })
+    }
+}
+
+fn from_start(scanned: &mut Scanned<'_>) -> Result<std::fs::File> {
+    let fault = |e| Error::io(&scanned.result.input.path, e);
+    scanned.file.seek(SeekFrom::Start(0)).map_err(fault)?;
+    scanned.file.try_clone().map_err(fault)
+}
+
+fn draw(scanned: &mut Scanned<'_>, limits: &Limits) -> Result<Vec<Picture>> {
+    let mut pictures = Vec::new();
+    let (mut track, mut first_channel) = (0, 0);
+    while let Some(last) = scanned.result.channels.last().filter(|last| last.channel >= first_channel) {
+        let last_channel = last.channel;
+        let source = from_start(scanned)?;
+        let Ok(mut decoder) = Decoder::open_track(Box::new(source), scanned.options, limits, track) else { break };
+        let info = decoder.info().clone();
+        let within = first_channel..first_channel.saturating_add(info.channels);
+        let judged = scanned.result.channels.iter().filter(|channel| within.contains(&channel.channel));
+        let mut lanes: Vec<Lane> = judged
+            .map(|channel| {
+                let spectrogram = Spectrogram::new(channel.verdict.evidence.duration_secs, info.sample_rate_hz);
+                Lane {
+                    channel: channel.channel,
+                    plane: channel.channel - first_channel,
+                    resampler: Resampler::new(info.sample_rate_hz).expect("the decoder checked the rate"),
+                    front: FrontEnd::new(),
+                    spectrogram,
+                    at_16k: Vec::new(),
+                }
+            })
+            .collect();
+        // Whatever ends the decoding, what came before it is drawn, as it was judged.
+        while let Ok(Some(block)) = decoder.next_block() {
+            lanes.iter_mut().for_each(|lane| lane.push(block.channel(usize::from(lane.plane))));
+        }
+        pictures.extend(lanes.into_iter().filter_map(Lane::finish));
+        first_channel = within.end;
+        track += 1;
+        if track >= decoder.audio_tracks() || first_channel > last_channel {
+            break;
+        }
+    }
+    Ok(pictures)
+}
+
+/// One channel on its way to a picture.
+struct Lane {
+    channel: u16,
+    /// Index of the channel in its track.
+    plane: u16,
+    resampler: Resampler,
+    front: FrontEnd,
+    spectrogram: Spectrogram,
+    at_16k: Vec<f32>,
+}
+
+impl Lane {
+    fn push(&mut self, samples: &[f32]) {
+        self.at_16k.clear();
+        self.resampler.push(samples, &mut self.at_16k);
+        self.front.push(&self.at_16k, |frame| self.spectrogram.push(frame.power));
+    }
+
+    fn finish(mut self) -> Option<Picture> {
+        self.at_16k.clear();
+        self.resampler.finish(&mut self.at_16k);
+        self.front.push(&self.at_16k, |frame| self.spectrogram.push(frame.power));
+        self.spectrogram.finish(self.channel)
+    }
+}
