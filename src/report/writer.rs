@@ -122,11 +122,10 @@ impl ReportWriter {
         } else if is_wanted {
             self.left_out += 1;
         }
-        if self.plan.input_count > 1 && is_wanted && has_room && self.multiple_count < MAX_MULTIPLES {
-            if let Some(item) = batch::multiple(number, result, basis) {
-                self.multiples += &item.0;
-                self.multiple_count += 1;
-            }
+        let wants_multiple = self.plan.input_count > 1 && is_wanted && has_room && self.multiple_count < MAX_MULTIPLES;
+        if wants_multiple && let Some(item) = batch::multiple(number, result, basis) {
+            self.multiples += &item.0;
+            self.multiple_count += 1;
         }
         self.single_title = Some(format!("{} – clonewatch", words::file_title(result)));
         self.rows.push(Row::of(result, is_wanted && has_room));

@@ -4,6 +4,8 @@
 mod audiosocket;
 mod core;
 mod pcm;
+mod rtp;
+mod siprec;
 mod soak;
 
 use std::{
