@@ -25,6 +25,7 @@
 //! | [`model`] | model bundle: bytes → verified manifest → tract plans; pooling; calibration | yes |
 //! | [`screen`] | [`screen::Screener`]: push samples, finish → [`screen::Evidence`] | yes |
 //! | [`policy`] | Evidence + policy → [`policy::Verdict`] | yes |
+//! | [`rtp`] | RTP packets → jitter buffer → samples of each voice | yes |
 //! | [`metrics`] | EER, minDCF, actDCF, Cllr, bootstrap intervals | yes |
 //! | [`decode`] | symphonia, Opus, telephone codecs, [`decode::Limits`] | no |
 //! | [`pool`] | CPU workers, results in order, bounded queues | no |
@@ -57,6 +58,7 @@ pub mod model;
 pub mod policy;
 pub mod pool;
 pub mod report;
+pub mod rtp;
 pub mod scan;
 pub mod screen;
 pub mod serve;

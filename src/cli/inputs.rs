@@ -14,12 +14,13 @@ use crate::error::{Error, Result};
 
 /// Extensions that a folder walk takes, lower case. Those that cannot be decoded are here too: passing over a recording
 /// without a word would look like a clean bill of health.
-const AUDIO_EXTENSIONS: [&str; 77] = [
+const AUDIO_EXTENSIONS: [&str; 80] = [
     "3g2", "3gp", "aac", "ac3", "adts", "aif", "aifc", "aiff", "al", "alaw", "amr", "ape", "asf", "au", "avi", "awb",
-    "bw64", "caf", "dff", "dsf", "dts", "eac3", "ec3", "evs", "flac", "flv", "g722", "g729", "gsm", "m2ts", "m4a",
-    "m4b", "m4v", "mka", "mkv", "mov", "mp1", "mp2", "mp3", "mp4", "mpa", "mpc", "mpeg", "mpg", "mpga", "mts", "mulaw",
-    "oga", "ogg", "ogv", "opus", "pcm", "pcma", "pcmu", "ra", "raw", "rf64", "rm", "rmvb", "silk", "sln", "sln16",
-    "snd", "spx", "ts", "tta", "ul", "ulaw", "vob", "vox", "w64", "wav", "wave", "webm", "wma", "wmv", "wv",
+    "bw64", "caf", "cap", "dff", "dsf", "dts", "eac3", "ec3", "evs", "flac", "flv", "g722", "g729", "gsm", "m2ts",
+    "m4a", "m4b", "m4v", "mka", "mkv", "mov", "mp1", "mp2", "mp3", "mp4", "mpa", "mpc", "mpeg", "mpg", "mpga", "mts",
+    "mulaw", "oga", "ogg", "ogv", "opus", "pcap", "pcapng", "pcm", "pcma", "pcmu", "ra", "raw", "rf64", "rm", "rmvb",
+    "silk", "sln", "sln16", "snd", "spx", "ts", "tta", "ul", "ulaw", "vob", "vox", "w64", "wav", "wave", "webm", "wma",
+    "wmv", "wv",
 ];
 /// Folders inside folders; deeper ones are refused.
 const MAX_DEPTH: usize = 64;
@@ -259,8 +260,10 @@ mod tests {
 
     #[test]
     fn whatever_the_decoders_name_is_taken() {
-        for extension in ["WV", "tta", "mpc", "dts", "ac3", "eac3", "dsf", "dff", "rm", "mulaw", "pcmu", "pcma", "silk"]
-        {
+        for extension in [
+            "WV", "tta", "mpc", "dts", "ac3", "eac3", "dsf", "dff", "rm", "mulaw", "pcmu", "pcma", "silk", "pcap",
+            "pcapng", "cap",
+        ] {
             assert!(has_audio_extension(&Path::new("a").with_extension(extension)), "{extension}");
         }
         assert!(!has_audio_extension(Path::new("wav")) && !has_audio_extension(Path::new("a.txt")));

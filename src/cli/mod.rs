@@ -1,6 +1,8 @@
 //! The command line: one file per subcommand. This table is what parses, completes and documents itself.
 
 pub mod audit;
+#[cfg(unix)]
+pub mod bench;
 pub mod check_config;
 pub mod completions;
 #[cfg(unix)]
@@ -59,6 +61,9 @@ enum Command {
     /// Check this machine for everything the daemon needs
     #[cfg(unix)]
     Doctor(doctor::Args),
+    /// Measure how much this machine carries
+    #[cfg(unix)]
+    Bench(bench::Args),
     /// Try receivers of events out, and send events again
     Webhook(webhook::Args),
     /// Run the service: HTTP API, watched folders, webhooks
@@ -90,6 +95,8 @@ impl Cli {
             Command::Watch(args) => watch::run(args),
             #[cfg(unix)]
             Command::Doctor(args) => doctor::run(args),
+            #[cfg(unix)]
+            Command::Bench(args) => bench::run(args),
             Command::Webhook(args) => webhook::run(args),
             Command::Serve(args) => serve::run(args),
             Command::CheckConfig(args) => check_config::run(args),

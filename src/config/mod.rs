@@ -8,20 +8,24 @@
 mod access;
 mod faults;
 mod intake;
+mod live;
 mod notify;
 mod policies;
 mod secret;
 mod server;
 mod storage;
+mod telephony;
 
 pub use access::{Scope, Token, TokenHash};
 pub use faults::Faults;
 pub use intake::{Layout, OnDone, Watch};
+pub use live::{AudioSocket, Live, is_allowed};
 pub use notify::{Event, Syslog, SyslogFormat, SyslogTransport, Webhook};
 pub use policies::DEFAULT_POLICY;
 pub use secret::{Environment, Secret};
 pub use server::{Log, LogFormat, LogLevel, Server, Tls};
 pub use storage::{Model, Queue, Retention, Store};
+pub use telephony::{RtpCalls, RtpPort, Siprec};
 
 use std::{
     collections::BTreeMap,
@@ -63,6 +67,8 @@ pub struct Config {
     pub policies: BTreeMap<String, PolicyRules>,
     /// Who may do what over TCP.
     pub tokens: Vec<Token>,
+    /// Calls that are screened while they go on.
+    pub live: Live,
     /// Folders whose files are judged as they come.
     pub watch: Vec<Watch>,
     /// Whom to tell of verdicts.
@@ -85,6 +91,7 @@ impl Default for Config {
             log: Log::default(),
             policies: BTreeMap::new(),
             tokens: Vec::new(),
+            live: Live::default(),
             watch: Vec::new(),
             webhooks: Vec::new(),
             syslog: None,
@@ -159,6 +166,7 @@ impl Config {
         storage::check_limits(&self.limits, faults);
         policies::check(&self.policies, faults);
         access::check(&self.tokens, faults);
+        self.live.check(faults);
         intake::check(&self.watch, faults);
         notify::check(&self.webhooks, self.syslog.as_ref(), faults);
         self.check_policy_names(faults);
@@ -174,6 +182,10 @@ impl Config {
         named.extend(tokens.map(|(i, token)| (format!("tokens[{i}].policy"), token.policy.as_ref())));
         let folders = self.watch.iter().enumerate();
         named.extend(folders.map(|(i, watch)| (format!("watch[{i}].policy"), watch.policy.as_ref())));
+        let ports = self.live.rtp.iter().enumerate();
+        named.extend(ports.map(|(i, port)| (format!("live.rtp[{i}].policy"), port.policy.as_ref())));
+        let siprec = self.live.siprec.iter();
+        named.extend(siprec.map(|siprec| ("live.siprec.policy".to_owned(), siprec.policy.as_ref())));
         for (key, name) in named {
             if let Some(name) = name.filter(|name| !self.has_policy(name)) {
                 faults.add(&key, name, "`default` or the NAME of a [policies.NAME] section");

@@ -40,7 +40,7 @@ pub struct Webhook {
 }
 
 fn all_events() -> Vec<Event> {
-    vec![Event::ScanFinished, Event::ScanOverridden]
+    vec![Event::ScanFinished, Event::ScanOverridden, Event::CallAlert, Event::CallRetracted]
 }
 
 fn timeout_secs() -> u64 {
@@ -60,6 +60,12 @@ pub enum Event {
     /// A person has decided otherwise.
     #[serde(rename = "scan.overridden")]
     ScanOverridden,
+    /// A party of a live call is likely cloned.
+    #[serde(rename = "call.alert")]
+    CallAlert,
+    /// Such an alert is taken back.
+    #[serde(rename = "call.retracted")]
+    CallRetracted,
 }
 
 impl Event {
@@ -68,6 +74,8 @@ impl Event {
         match self {
             Self::ScanFinished => "scan.finished",
             Self::ScanOverridden => "scan.overridden",
+            Self::CallAlert => "call.alert",
+            Self::CallRetracted => "call.retracted",
         }
     }
 }

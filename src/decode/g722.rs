@@ -37,7 +37,7 @@ const LOW: Scale = Scale { max_log: 18_432, shift: 8 };
 const HIGH: Scale = Scale { max_log: 22_528, shift: 10 };
 
 /// Decoder state.
-pub(super) struct G722Decoder {
+pub(crate) struct G722Decoder {
     low: Band,
     high: Band,
     /// Past sums and differences of the two bands, newest last.
@@ -45,12 +45,12 @@ pub(super) struct G722Decoder {
 }
 
 impl G722Decoder {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { low: Band::new(32), high: Band::new(8), mirror: [0; 24] }
     }
 
     /// Decodes every byte to two samples.
-    pub(super) fn decode(&mut self, bytes: &[u8], out: &mut Vec<f32>) {
+    pub(crate) fn decode(&mut self, bytes: &[u8], out: &mut Vec<f32>) {
         for &byte in bytes {
             let pair = self.decode_byte(byte);
             out.extend(pair.map(|sample| f32::from(sample) / 32_768.0));

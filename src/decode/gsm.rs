@@ -9,7 +9,7 @@
 /// Samples of one frame.
 pub(super) const FRAME_SAMPLES: usize = 160;
 /// Bytes of one frame in plain packing.
-pub(super) const PLAIN_FRAME_BYTES: usize = 33;
+pub(crate) const PLAIN_FRAME_BYTES: usize = 33;
 /// Bytes of two frames in WAV packing.
 pub(super) const WAV_PAIR_BYTES: usize = 65;
 
@@ -47,7 +47,7 @@ struct Subframe {
 }
 
 /// Decoder state between frames.
-pub(super) struct GsmDecoder {
+pub(crate) struct GsmDecoder {
     lar_previous: [i16; 8],
     lag: usize,
     /// Reconstructed short-term residual: the last [`MAX_LAG`] samples, then the current subframe.
@@ -57,7 +57,7 @@ pub(super) struct GsmDecoder {
 }
 
 impl GsmDecoder {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             lar_previous: [0; 8],
             lag: SUBFRAME_SAMPLES,
@@ -68,7 +68,7 @@ impl GsmDecoder {
     }
 
     /// Decodes a plain frame; false where its signature is missing, and then nothing is decoded.
-    pub(super) fn decode_plain(&mut self, bytes: &[u8; PLAIN_FRAME_BYTES], out: &mut Vec<f32>) -> bool {
+    pub(crate) fn decode_plain(&mut self, bytes: &[u8; PLAIN_FRAME_BYTES], out: &mut Vec<f32>) -> bool {
         if bytes[0] >> 4 != 0xD {
             return false;
         }

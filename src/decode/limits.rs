@@ -19,6 +19,8 @@ pub struct Limits {
     pub max_decoded_secs: u64,
     /// Channels of the audio track. Default: 8.
     pub max_channels: u16,
+    /// RTP streams of a captured call (pcap). Default: 64.
+    pub max_streams: u16,
     /// Time from opening to the end, in seconds by the wall clock; the caller's own work in between counts. Default:
     /// 3,600 s (1 h).
     pub max_wall_secs: u64,
@@ -32,6 +34,7 @@ impl Default for Limits {
             max_packet_bytes: 16 << 20,
             max_decoded_secs: 6 * 3_600,
             max_channels: 8,
+            max_streams: 64,
             max_wall_secs: 3_600,
         }
     }

@@ -14,6 +14,7 @@
 //! | ADTS | AAC-LC mono and stereo (HE-AAC: its core) |
 //! | MP4, M4A, MOV | the same, ALAC, Opus, MP3, FLAC, PCM |
 //! | Ogg, WebM, MKV | Opus, Vorbis, FLAC, AAC-LC, MP3, PCM |
+//! | pcap, pcapng | RTP: PCMU, PCMA, G.722, GSM 06.10, L16, Opus ([`capture`]) |
 //! | none: [`RawSpec`] or by extension | µ-law, A-law, 16-bit PCM, G.722, GSM 06.10 |
 //!
 //! Of several audio tracks the default one comes first, then the others in order ([`Decoder::open_track`]). What
@@ -25,6 +26,7 @@
 //! an AAC encoder's delay (about 20 ms) stays in. Channel order is the codec's own.
 
 mod aac;
+pub(crate) mod capture;
 mod g722;
 mod gsm;
 mod headers;
@@ -53,6 +55,17 @@ pub use limits::Limits;
 pub use mono::{extension_of, first_channel_16k};
 pub use raw::{RawCodec, RawSpec};
 pub use tags::{Credentials, TagEntry, Tags};
+
+/// Decoders of single payloads, for streams that come in packets of their own.
+pub(crate) mod parts {
+    pub(crate) use super::{
+        g722::G722Decoder,
+        gsm::{GsmDecoder, PLAIN_FRAME_BYTES as GSM_FRAME_BYTES},
+        opus::OpusTrack,
+        panics::contain,
+        pcm::SampleCoding,
+    };
+}
 
 /// What is known of an input besides its bytes.
 #[derive(Debug, Clone, Default)]
@@ -353,6 +366,10 @@ fn open_stream(
     head.truncate(head_bytes);
     if head.is_empty() {
         return Err(DecodeError::Undecodable { container: None, codec: None, detail: "the input is empty".to_owned() });
+    }
+    if let Some(container) = capture::container(&head) {
+        let detail = "captured calls are read as a whole, by scan, watch and serve".to_owned();
+        return Err(DecodeError::Undecodable { container: Some(container.to_owned()), codec: None, detail });
     }
     let (container, lead) = match sniff::kind(&head) {
         Kind::Wav => ("wav", headers::read_wav(guard, base).map_err(read_failed)?),

@@ -45,7 +45,7 @@ enum Engine {
 }
 
 /// Decoder of one Opus track.
-pub(super) struct OpusTrack {
+pub(crate) struct OpusTrack {
     engine: Engine,
     channels: usize,
     skip_samples: usize,
@@ -53,6 +53,11 @@ pub(super) struct OpusTrack {
 }
 
 impl OpusTrack {
+    /// A decoder of packets without a container, mixed to one channel, from the first sample on.
+    pub(crate) fn mono() -> Result<Self, String> {
+        Self::new(b"OpusHead\x01\x01\x00\x00\x80\xBB\x00\x00\x00\x00\x00")
+    }
+
     /// A decoder for the track whose identification header is `extra_data`.
     pub(super) fn new(extra_data: &[u8]) -> Result<Self, String> {
         let header = Header::parse(extra_data).ok_or("the Opus header is damaged")?;
@@ -78,7 +83,7 @@ impl OpusTrack {
 
     /// Decodes one packet into `block`, without what is to be skipped at the start of the stream and without the last
     /// `trim_end_samples`; false where the packet is damaged.
-    pub(super) fn decode(&mut self, packet: &[u8], trim_end_samples: u64, block: &mut PlanarBlock) -> bool {
+    pub(crate) fn decode(&mut self, packet: &[u8], trim_end_samples: u64, block: &mut PlanarBlock) -> bool {
         let planes = block.reset(self.channels);
         // An empty packet would ask for concealment.
         if packet.is_empty() {

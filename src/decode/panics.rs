@@ -13,7 +13,7 @@ thread_local! {
 /// Runs `work`; `None` where it panicked. The usual message on standard error is left out, on this thread, meanwhile.
 ///
 /// What `work` had borrowed may be left half-done, so the caller must not use it again.
-pub(super) fn contain<T>(work: impl FnOnce() -> T) -> Option<T> {
+pub(crate) fn contain<T>(work: impl FnOnce() -> T) -> Option<T> {
     install_hook();
     let outer = CONTAINED.replace(true);
     let result = panic::catch_unwind(AssertUnwindSafe(work));

@@ -2,7 +2,7 @@
 
 /// How one sample is stored. Linear codings are left-justified: 12 bits in two bytes read as 16 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum SampleCoding {
+pub(crate) enum SampleCoding {
     U8,
     S8,
     S16le,
@@ -21,7 +21,7 @@ pub(super) enum SampleCoding {
 
 impl SampleCoding {
     /// Bytes per sample.
-    pub(super) fn bytes(self) -> usize {
+    pub(crate) fn bytes(self) -> usize {
         match self {
             Self::U8 | Self::S8 | Self::Ulaw | Self::Alaw => 1,
             Self::S16le | Self::S16be => 2,
@@ -53,7 +53,7 @@ impl SampleCoding {
 
     /// Decodes the samples of one channel out of interleaved `bytes`, nominal range ±1; a cut sample at the end is
     /// dropped.
-    pub(super) fn decode_channel(self, bytes: &[u8], channel: usize, channels: usize, out: &mut Vec<f32>) {
+    pub(crate) fn decode_channel(self, bytes: &[u8], channel: usize, channels: usize, out: &mut Vec<f32>) {
         let width = self.bytes();
         let frames = bytes.chunks_exact(width * channels);
         out.extend(frames.map(|frame| self.decode(&frame[channel * width..(channel + 1) * width])));

@@ -7,7 +7,7 @@
 mod filterbank;
 mod spec;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use realfft::{RealFftPlanner, RealToComplex};
 use rustfft::num_complex::Complex32;
@@ -66,15 +66,20 @@ impl Default for FrontEnd {
 }
 
 impl FrontEnd {
-    /// A front end at the start of a stream. Clone one to share its tables.
+    /// A front end at the start of a stream. All share their tables.
     pub fn new() -> Self {
+        static FIRST: LazyLock<FrontEnd> = LazyLock::new(FrontEnd::with_tables);
+        FIRST.clone()
+    }
+
+    fn with_tables() -> Self {
         let fft = RealFftPlanner::<f32>::new().plan_fft_forward(FRAME_SAMPLES);
         let spectrum = fft.make_output_vec();
         let scratch = fft.make_scratch_vec();
         let filterbank = Filterbank::mel_slaney();
         Self {
             shared: Arc::new(Tables { fft, window: hann_periodic(), filterbank }),
-            pending: Vec::with_capacity(FRAME_SAMPLES),
+            pending: Vec::new(),
             windowed: vec![0.0; FRAME_SAMPLES],
             spectrum,
             scratch,

@@ -122,8 +122,8 @@ impl ReportWriter {
         } else if is_wanted {
             self.left_out += 1;
         }
-        let is_small = self.plan.input_count > 1 && is_wanted && has_room && self.multiple_count < MAX_MULTIPLES;
-        if let Some(item) = is_small.then(|| batch::multiple(number, result, basis)).flatten() {
+        let wants_multiple = self.plan.input_count > 1 && is_wanted && has_room && self.multiple_count < MAX_MULTIPLES;
+        if wants_multiple && let Some(item) = batch::multiple(number, result, basis) {
             self.multiples += &item.0;
             self.multiple_count += 1;
         }

@@ -1,5 +1,7 @@
 //! One input from bytes to verdict: decode, screen every channel, apply the policy.
 
+mod capture;
+mod lane;
 mod twins;
 
 use std::{
@@ -13,13 +15,13 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    audio::{LevelMeter, Resampler},
-    decode::{DecodeError, Decoder, Limits, OpenOptions, RawSpec, extension_of},
+    decode::{DecodeError, Decoder, Limits, OpenOptions, RawSpec, capture::container as capture_kind, extension_of},
     error::{Error, Result},
     model::{BundleFiles, ModelBundle, embedded_files, hex},
     policy::{Decision, Policy, Reason, Verdict},
-    screen::{Evidence, Screener},
+    screen::Evidence,
 };
+pub(crate) use lane::Lane;
 use twins::Twins;
 
 /// Index of the last audio track that is judged; a file with more is inconclusive.
@@ -247,6 +249,11 @@ impl Engine {
             channels: None,
             duration_secs: None,
         };
+        if options.raw.is_none()
+            && let Some(container) = capture_container(&mut file, &input.path)?
+        {
+            return self.screen_capture(&file, input, container, pulse);
+        }
         let (mut channels, mut stopped) = (Vec::new(), None);
         let (mut track, mut tracks, mut first_channel) = (0, 1, 0);
         while track < tracks && stopped.is_none() {
@@ -306,7 +313,9 @@ impl Engine {
         let mut lanes = leaders
             .iter()
             .enumerate()
-            .map(|(channel, leader)| (*leader == channel).then(|| self.lane(info.sample_rate_hz)).transpose())
+            .map(|(channel, leader)| {
+                (*leader == channel).then(|| Lane::new(&self.model, info.sample_rate_hz)).transpose()
+            })
             .collect::<Result<Vec<_>>>()?;
         if track == 0 {
             input.describe(&info);
@@ -335,20 +344,10 @@ impl Engine {
         self.finish(lanes, Heard { channels: Vec::new(), stopped, tracks, width: info.channels }, input).map(Pass::Done)
     }
 
-    fn lane(&self, sample_rate_hz: u32) -> Result<Lane> {
-        let resampler = Resampler::new(sample_rate_hz).map_err(|e| Error::Fault(e.to_string()))?;
-        Ok(Lane {
-            level: LevelMeter::new(),
-            resampler,
-            screener: Screener::new(Arc::clone(&self.model)),
-            at_16k: Vec::new(),
-        })
-    }
-
     fn finish(&self, lanes: Vec<Option<Lane>>, mut heard: Heard, input: &mut InputInfo) -> Result<Heard> {
         for (channel, lane) in lanes.into_iter().enumerate() {
             let Some(lane) = lane else { continue };
-            let unusable = lane.resampler.unusable_samples();
+            let unusable = lane.unusable_samples();
             let evidence = lane.finish()?;
             let duration_secs = evidence.duration_secs;
             let unusable_share =
@@ -374,33 +373,6 @@ struct Task<'a> {
 impl Task<'_> {
     fn beat(&self) -> Result<()> {
         if (self.pulse)() { Ok(()) } else { Err(Error::Interrupted) }
-    }
-}
-
-/// One channel on its way through.
-struct Lane {
-    /// At the source's rate, where clipping still shows.
-    level: LevelMeter,
-    resampler: Resampler,
-    screener: Screener,
-    at_16k: Vec<f32>,
-}
-
-impl Lane {
-    fn push(&mut self, samples: &[f32]) -> Result<()> {
-        self.level.push(samples);
-        self.at_16k.clear();
-        self.resampler.push(samples, &mut self.at_16k);
-        self.screener.push(&self.at_16k).map_err(|e| Error::Fault(e.to_string()))
-    }
-
-    fn finish(mut self) -> Result<Evidence> {
-        self.at_16k.clear();
-        self.resampler.finish(&mut self.at_16k);
-        self.screener.push(&self.at_16k).map_err(|e| Error::Fault(e.to_string()))?;
-        let mut evidence = self.screener.finish().map_err(|e| Error::Fault(e.to_string()))?;
-        evidence.quality.clipping_ratio = self.level.clipping_ratio();
-        Ok(evidence)
     }
 }
 
@@ -452,6 +424,14 @@ impl InputInfo {
         self.sample_rate_hz = Some(info.sample_rate_hz);
         self.channels = Some(info.channels);
     }
+}
+
+/// Capture format of the file, if it is one.
+fn capture_container(file: &mut File, shown: &str) -> Result<Option<&'static str>> {
+    file.rewind().map_err(|e| Error::io(shown, e))?;
+    let mut head = Vec::new();
+    file.take(4).read_to_end(&mut head).map_err(|e| Error::io(shown, e))?;
+    Ok(capture_kind(&head))
 }
 
 pub(crate) fn sha256_of(file: &mut File, shown: &str, pulse: &dyn Fn() -> bool) -> Result<String> {

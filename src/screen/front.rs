@@ -22,6 +22,7 @@ pub struct SpeechFront {
     log_mel: Vec<f32>,
     classes: Vec<FrameClass>,
     samples: u64,
+    chunks: u64,
 }
 
 impl Default for SpeechFront {
@@ -36,10 +37,11 @@ impl SpeechFront {
         Self {
             front: FrontEnd::new(),
             gate: SpeechGate::new(),
-            power: Vec::with_capacity(CHUNK_FRAMES * POWER_BINS),
-            log_mel: Vec::with_capacity(CHUNK_FRAMES * MEL_BANDS),
-            classes: Vec::with_capacity(CHUNK_FRAMES),
+            power: Vec::new(),
+            log_mel: Vec::new(),
+            classes: Vec::new(),
             samples: 0,
+            chunks: 0,
         }
     }
 
@@ -49,14 +51,19 @@ impl SpeechFront {
     /// Whatever `sink` returns.
     pub fn push<E>(&mut self, samples: &[f32], mut sink: impl FnMut(GatedChunk<'_>) -> Result<(), E>) -> Result<(), E> {
         self.samples += samples.len() as u64;
-        let Self { front, gate, power, log_mel, classes, .. } = self;
+        let Self { front, gate, power, log_mel, classes, chunks, .. } = self;
         let mut outcome = Ok(());
         front.push(samples, |frame| {
+            if power.is_empty() {
+                power.reserve_exact(CHUNK_FRAMES * POWER_BINS);
+                log_mel.reserve_exact(CHUNK_FRAMES * MEL_BANDS);
+            }
             power.extend_from_slice(frame.power);
             log_mel.extend_from_slice(frame.log_mel);
             if outcome.is_ok() && log_mel.len() == CHUNK_FRAMES * MEL_BANDS {
                 gate.classify(power, classes);
                 outcome = sink(GatedChunk { log_mel, classes });
+                *chunks += 1;
                 power.clear();
                 log_mel.clear();
             }
@@ -77,6 +84,26 @@ impl SpeechFront {
         self.power.clear();
         self.log_mel.clear();
         outcome
+    }
+
+    /// Hands the incomplete chunk to `sink` as [`SpeechFront::finish`] would, and leaves everything as it was. The quality
+    /// with that chunk.
+    ///
+    /// # Errors
+    /// Whatever `sink` returns.
+    pub fn peek<E>(&self, sink: impl FnOnce(GatedChunk<'_>) -> Result<(), E>) -> Result<Quality, E> {
+        if self.log_mel.is_empty() {
+            return Ok(self.quality());
+        }
+        let (mut gate, mut classes) = (self.gate.clone(), Vec::with_capacity(CHUNK_FRAMES));
+        gate.classify(&self.power, &mut classes);
+        sink(GatedChunk { log_mel: &self.log_mel, classes: &classes })?;
+        Ok(gate.quality())
+    }
+
+    /// Complete chunks so far.
+    pub fn chunks(&self) -> u64 {
+        self.chunks
     }
 
     /// Quality of all chunks gated so far, without clipping: resampling has rounded flat tops off.

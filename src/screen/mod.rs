@@ -7,7 +7,7 @@
 mod front;
 mod windows;
 
-use std::sync::Arc;
+use std::{convert::Infallible, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -48,25 +48,35 @@ pub struct Evidence {
     pub quality: Quality,
 }
 
+/// A channel in the middle of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Running {
+    /// Of everything so far.
+    pub evidence: Evidence,
+    /// Of the windows in the last [`RECENT_SECS`]; `None` where none of them could be judged.
+    pub recent_llr: Option<Llr>,
+}
+
+/// What counts as recent in a running channel.
+pub const RECENT_SECS: usize = 10;
+
 /// Screens one channel. Its memory does not grow with the stream, apart from one window score per two seconds.
 pub struct Screener {
     front: SpeechFront,
     encoder: Encoder,
 }
 
-/// What stands behind the front: encoder, pooled windows and their scratch.
+/// What stands behind the front: encoder and pooled windows.
 struct Encoder {
     model: Arc<ModelBundle>,
     windows: Windows,
-    log_mel: Vec<f32>,
-    embeddings: Vec<f32>,
 }
 
 impl Screener {
     /// A screener at the start of a channel.
     pub fn new(model: Arc<ModelBundle>) -> Self {
         let windows = Windows::new(model.manifest().network.embedding_dims);
-        let encoder = Encoder { model, windows, log_mel: Vec::new(), embeddings: Vec::new() };
+        let encoder = Encoder { model, windows };
         Self { front: SpeechFront::new(), encoder }
     }
 
@@ -87,14 +97,52 @@ impl Screener {
         let encoder = &mut self.encoder;
         self.front.finish(|chunk| encoder.take(&chunk))?;
         encoder.windows.finish(&encoder.model)?;
-        Ok(self.evidence())
+        Ok(self.evidence(&self.encoder.windows, self.front.quality()))
     }
 
-    /// What is known so far: windows that are complete.
-    pub fn evidence(&self) -> Evidence {
-        let quality = self.front.quality();
+    /// What [`Screener::finish`] would say if the channel ended here; it goes on as if nobody had asked. Costs a run of the
+    /// encoder where the incomplete chunk holds speech.
+    ///
+    /// # Errors
+    /// As [`Screener::push`].
+    pub fn so_far(&self) -> Result<Running, ModelError> {
+        let encoder = &self.encoder;
+        let mut windows = encoder.windows.clone();
+        let quality = self.front.peek(|chunk| {
+            let embeddings = encoder.embed(&chunk)?;
+            windows.take(&encoder.model, &embeddings, chunk.classes)
+        })?;
+        windows.finish(&encoder.model)?;
+        Ok(self.running(&windows, quality))
+    }
+
+    /// What is known of the chunks that are complete; costs nothing of the encoder's time.
+    pub fn complete(&self) -> Running {
+        self.running(&self.encoder.windows, self.front.quality())
+    }
+
+    /// Chunks of the grid that are complete.
+    pub fn complete_chunks(&self) -> u64 {
+        self.front.chunks()
+    }
+
+    /// Seconds of speech so far, the incomplete chunk included.
+    pub fn speech_secs(&self) -> f64 {
+        match self.front.peek(|_| Ok::<_, Infallible>(())) {
+            Ok(quality) => quality.speech_secs,
+            Err(never) => match never {},
+        }
+    }
+
+    fn running(&self, windows: &Windows, quality: Quality) -> Running {
+        let model = &self.encoder.model;
+        let (recent, secs) = windows.recent_scores(RECENT_SECS).unzip();
+        let recent_llr = recent.zip(secs).map(|(scores, secs)| model.llr(scores, quality.bandwidth_hz, secs));
+        Running { evidence: self.evidence(windows, quality), recent_llr }
+    }
+
+    fn evidence(&self, windows: &Windows, quality: Quality) -> Evidence {
         let duration_secs = self.front.duration_secs();
-        let windows = &self.encoder.windows;
         let model = &self.encoder.model;
         let segments = windows.segments(model, quality.bandwidth_hz, duration_secs);
         let llr = windows.mean_scores().map(|scores| model.llr(scores, quality.bandwidth_hz, quality.speech_secs));
@@ -104,14 +152,20 @@ impl Screener {
 
 impl Encoder {
     fn take(&mut self, chunk: &GatedChunk<'_>) -> Result<(), ModelError> {
+        let embeddings = self.embed(chunk)?;
+        self.windows.take(&self.model, &embeddings, chunk.classes)
+    }
+
+    /// The chunk's embeddings, or nothing where nothing in it is speech. They are large, so a stream does not keep their room
+    /// between chunks.
+    fn embed(&self, chunk: &GatedChunk<'_>) -> Result<Vec<f32>, ModelError> {
+        let mut embeddings = Vec::new();
         if chunk.classes.contains(&FrameClass::Speech) {
-            self.log_mel.clear();
-            self.log_mel.extend_from_slice(chunk.log_mel);
-            self.log_mel.resize(CHUNK_FRAMES * MEL_BANDS, FEATURE_FLOOR);
-            self.model.encode(&self.log_mel, &mut self.embeddings)?;
-        } else {
-            self.embeddings.clear();
+            let mut log_mel = Vec::with_capacity(CHUNK_FRAMES * MEL_BANDS);
+            log_mel.extend_from_slice(chunk.log_mel);
+            log_mel.resize(CHUNK_FRAMES * MEL_BANDS, FEATURE_FLOOR);
+            self.model.encode(&log_mel, &mut embeddings)?;
         }
-        self.windows.take(&self.model, &self.embeddings, chunk.classes)
+        Ok(embeddings)
     }
 }

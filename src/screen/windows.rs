@@ -19,6 +19,7 @@ const MIN_WINDOW_SPEECH_SECS: f64 = 0.8;
 const WHY_NOT: [FrameClass; 4] = [FrameClass::Music, FrameClass::Noise, FrameClass::Tone, FrameClass::Silence];
 
 /// The windows of one channel, scored as soon as they are complete.
+#[derive(Clone)]
 pub(super) struct Windows {
     dims: usize,
     /// The newest blocks, at most [`WINDOW_BLOCKS`].
@@ -28,11 +29,13 @@ pub(super) struct Windows {
     scored: Vec<Window>,
 }
 
+#[derive(Clone)]
 struct Block {
     stats: BlockStats,
     classes: Vec<FrameClass>,
 }
 
+#[derive(Clone)]
 struct Window {
     start_block: usize,
     speech_secs: f64,
@@ -108,14 +111,14 @@ impl Windows {
 
     /// Mean scores of the judged windows, weighted by their speech.
     pub(super) fn mean_scores(&self) -> Option<BandScores> {
-        let judged =
-            || self.scored.iter().filter_map(|window| window.scores.map(|scores| (scores, window.speech_secs)));
-        let weight: f64 = judged().map(|(_, secs)| secs).sum();
-        let mean = |of: fn(&BandScores) -> CmScore| {
-            CmScore((judged().map(|(scores, secs)| f64::from(of(&scores).0) * secs).sum::<f64>() / weight) as f32)
-        };
-        (weight > 0.0)
-            .then(|| BandScores { full: mean(|scores| scores.full), telephone: mean(|scores| scores.telephone) })
+        mean_of(&self.scored).map(|(scores, _)| scores)
+    }
+
+    /// [`Windows::mean_scores`] of the windows that begin in the last `secs`, with about the seconds of speech in them.
+    pub(super) fn recent_scores(&self, secs: usize) -> Option<(BandScores, f64)> {
+        let first = self.total_blocks.saturating_sub(secs);
+        let recent = self.scored.iter().rposition(|window| window.start_block < first).map_or(0, |last| last + 1);
+        mean_of(&self.scored[recent..])
     }
 
     /// The windows as segments with LLRs, given the channel's bandwidth and length.
@@ -129,4 +132,16 @@ impl Windows {
         };
         self.scored.iter().map(segment).collect()
     }
+}
+
+/// Mean scores of the judged ones among `windows`, weighted by their speech, and seconds of speech in all of these: windows
+/// overlap by half, so that is half of their sum.
+fn mean_of(windows: &[Window]) -> Option<(BandScores, f64)> {
+    let judged = || windows.iter().filter_map(|window| window.scores.map(|scores| (scores, window.speech_secs)));
+    let weight: f64 = judged().map(|(_, secs)| secs).sum();
+    let mean = |of: fn(&BandScores) -> CmScore| {
+        CmScore((judged().map(|(scores, secs)| f64::from(of(&scores).0) * secs).sum::<f64>() / weight) as f32)
+    };
+    let scores = || BandScores { full: mean(|scores| scores.full), telephone: mean(|scores| scores.telephone) };
+    (weight > 0.0).then(|| (scores(), weight * HOP_BLOCKS as f64 / WINDOW_BLOCKS as f64))
 }

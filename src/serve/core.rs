@@ -16,6 +16,7 @@ use tracing::{info, warn};
 use super::{
     admission::{Admission, Full, Load, Ticket},
     in_force::InForce,
+    live::{Calls, Ending},
     metrics::Metrics,
     pulse::Pulse,
     queue::{Queue, Waiting},
@@ -33,6 +34,8 @@ pub struct Core {
     pub store: Store,
     /// Jobs that wait for a worker.
     pub queue: Arc<Queue>,
+    /// Live calls.
+    pub calls: Calls,
     /// What workers do, for the watchdog.
     pub pulse: Pulse,
     /// Numbers.
@@ -64,6 +67,7 @@ impl Core {
     pub fn new(store: Store, in_force: InForce) -> Result<Arc<Self>> {
         let core = Self {
             queue: Arc::default(),
+            calls: Calls::default(),
             pulse: Pulse::new(in_force.config.queue.worker_count()),
             metrics: Metrics::default(),
             admission: Arc::default(),
@@ -117,15 +121,16 @@ impl Core {
         let _ = self.phase().wait_for(|phase| *phase == Phase::Stopping).await;
     }
 
-    /// Nothing new is begun from now on.
+    /// Nothing new is begun from now on, but live calls are heard to their end.
     pub fn stop(&self) {
         self.phase.send_replace(Phase::Stopping);
         self.queue.close();
     }
 
-    /// Running work ends at its next block and is put back.
+    /// Running work ends at its next block and is put back; live calls end without a result.
     pub fn abort(&self) {
         self.abort.store(true, Ordering::Relaxed);
+        self.queue.close_live();
     }
 
     /// Whether running work is to end.
@@ -228,6 +233,7 @@ impl Core {
         };
         let deleted = self.store.write_then(work, after).await?;
         if deleted {
+            self.calls.tell(id, Ending::Deleted);
             if let Some(cancelled) = self.lock_running().get(id) {
                 cancelled.store(true, Ordering::Relaxed);
             }

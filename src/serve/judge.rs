@@ -5,7 +5,7 @@ use std::{
     fs::File,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
-    sync::atomic::Ordering,
+    sync::{Arc, atomic::Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -13,7 +13,12 @@ use std::{
 use rusqlite::Transaction;
 use tracing::{error, info, warn};
 
-use super::{core::Core, in_force::InForce, queue::Waiting};
+use super::{
+    core::Core,
+    in_force::InForce,
+    live,
+    queue::{Waiting, Work},
+};
 use crate::{
     cli::render::{self, Jsonl, Provenance, Renderer},
     config::{DEFAULT_POLICY, Event},
@@ -32,12 +37,17 @@ use crate::{
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Takes jobs until the queue is closed.
-pub(super) fn work(core: &Core, worker: usize) {
-    while let Some(waiting) = core.queue.take() {
+pub(super) fn work(core: &Arc<Core>, worker: usize) {
+    while let Some(work) = core.queue.take() {
         core.pulse.beat(worker);
-        let id = waiting.id.clone();
-        Run { core, worker }.one(waiting);
-        core.run_ends(&id);
+        match work {
+            Work::Live(party, since) => live::hear(core, &party, since),
+            Work::Job(waiting) => {
+                let id = waiting.id.clone();
+                Run { core, worker }.one(waiting);
+                core.run_ends(&id);
+            }
+        }
         core.pulse.rest(worker);
     }
 }
@@ -51,7 +61,7 @@ enum Heard {
 }
 
 struct Run<'a> {
-    core: &'a Core,
+    core: &'a Arc<Core>,
     worker: usize,
 }
 
@@ -68,6 +78,11 @@ impl Run<'_> {
         }
         let pulse = || {
             core.pulse.beat(self.worker);
+            // Callers do not wait for files.
+            while let Some((party, since)) = core.queue.take_live() {
+                live::hear(core, &party, since);
+                core.pulse.beat(self.worker);
+            }
             !cancelled.load(Ordering::Relaxed) && !core.is_aborting()
         };
         match hear(core, &in_force, &job, &pulse) {

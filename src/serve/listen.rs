@@ -2,11 +2,12 @@
 
 use std::{
     fs,
-    io::ErrorKind,
-    net::SocketAddr,
+    io::{self, ErrorKind},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    sync::Arc,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -15,7 +16,7 @@ use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use listenfd::ListenFd;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
     sync::Semaphore,
     task::JoinSet,
@@ -141,7 +142,7 @@ enum Stream {
 }
 
 impl Listener {
-    async fn accept(&self) -> std::io::Result<(Stream, Peer)> {
+    async fn accept(&self) -> io::Result<(Stream, Peer)> {
         match self {
             Self::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
@@ -149,10 +150,10 @@ impl Listener {
                 Ok((Stream::Unix(stream), Peer::Unix { uid }))
             }
             Self::Tcp(listener) => {
-                let (stream, _): (_, SocketAddr) = listener.accept().await?;
+                let (stream, address) = listener.accept().await?;
                 // Answers are small and whole: waiting for more to send only delays them.
                 let _ = stream.set_nodelay(true);
-                Ok((Stream::Tcp(stream), Peer::Tcp))
+                Ok((Stream::Tcp(stream), Peer::Tcp { address }))
             }
         }
     }
@@ -212,18 +213,20 @@ async fn connection(stream: Stream, peer: Peer, core: &Core, router: Router) {
     }
 }
 
-async fn http(mut stream: impl AsyncRead + AsyncWrite + Unpin, peer: Peer, core: &Core, router: Router) {
-    let service = service_fn(|request: Request<Incoming>| {
+async fn http(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer, core: &Core, router: Router) {
+    let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(peer.clone());
         router.clone().oneshot(request)
     });
     let limit = Duration::from_secs(core.in_force().config.server.header_timeout_secs);
+    let (stream, kept) = Kept::share(stream);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limit)
         .max_buf_size(HEAD_BYTES)
-        .serve_connection(TokioIo::new(&mut stream), service);
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
     let ended = {
         let mut connection = std::pin::pin!(connection);
         tokio::select! {
@@ -237,7 +240,50 @@ async fn http(mut stream: impl AsyncRead + AsyncWrite + Unpin, peer: Peer, core:
     if let Err(error) = ended {
         debug!(%error, "a connection ended early");
     }
-    linger(stream).await;
+    // A WebSocket has taken the stream with it.
+    if let Some(stream) = kept.into_inner() {
+        linger(stream).await;
+    }
+}
+
+/// A stream with a second handle, by which it can be had back once hyper has let go of it.
+struct Kept<S>(Arc<Mutex<S>>);
+
+impl<S> Kept<S> {
+    fn share(stream: S) -> (Self, Self) {
+        let shared = Arc::new(Mutex::new(stream));
+        (Self(Arc::clone(&shared)), Self(shared))
+    }
+
+    fn into_inner(self) -> Option<S> {
+        Some(Arc::into_inner(self.0)?.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl<S: Unpin> Kept<S> {
+    fn with<R>(&self, work: impl FnOnce(Pin<&mut S>) -> R) -> R {
+        work(Pin::new(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Kept<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.with(|stream| stream.poll_read(cx, buffer))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Kept<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.with(|stream| stream.poll_write(cx, bytes))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.with(|stream| stream.poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.with(|stream| stream.poll_shutdown(cx))
+    }
 }
 
 /// Reads on a little after the last answer: a connection that is closed over unread bytes is reset, and a client that was

@@ -18,6 +18,7 @@ pub mod in_force;
 mod intake;
 mod judge;
 mod listen;
+pub mod live;
 mod logging;
 mod manager;
 pub mod metrics;
@@ -74,16 +75,17 @@ pub fn run(path: Option<PathBuf>) -> Result<()> {
         .map_err(fault)?;
     let opened = {
         let _inside = runtime.enter();
-        Sockets::open(&core.in_force().config).and_then(|sockets| Ok((sockets, Signals::register()?)))
+        let config = &core.in_force().config;
+        Sockets::open(config).and_then(|sockets| Ok((sockets, live::Listeners::open(config)?, Signals::register()?)))
     };
-    let (sockets, signals) = opened?;
+    let (sockets, listeners, signals) = opened?;
     let workers = start_workers(&core)?;
     let outlets = {
         let (core, handle) = (Arc::clone(&core), runtime.handle().clone());
         let named = thread::Builder::new().name("outlets".into());
         named.spawn(move || outlets::run(&core, &handle)).map_err(|e| Error::Fault(format!("thread: {e}")))?
     };
-    runtime.block_on(serve(&core, sockets, signals, path.as_deref()));
+    runtime.block_on(serve(&core, (sockets, listeners), signals, path.as_deref()));
     if outlets.join().is_err() {
         warn!("watched folders and receivers ended by a panic, see above");
     }
@@ -104,12 +106,20 @@ fn start_workers(core: &Arc<Core>) -> Result<Vec<JoinHandle<()>>> {
     (0..core.pulse.workers()).map(start).collect()
 }
 
-async fn serve(core: &Arc<Core>, sockets: Sockets, mut signals: Signals, path: Option<&Path>) {
+async fn serve(
+    core: &Arc<Core>,
+    (sockets, listeners): (Sockets, live::Listeners),
+    mut signals: Signals,
+    path: Option<&Path>,
+) {
     let drain = Duration::from_secs(core.in_force().config.server.drain_secs);
     let mut tasks = JoinSet::new();
     tasks.spawn(sockets.serve(Arc::clone(core), http::router(Arc::clone(core)), drain));
+    tasks.spawn(listeners.serve(Arc::clone(core)));
     tasks.spawn(manager::watchdog(Arc::clone(core)));
     tasks.spawn(housekeeping::run(Arc::clone(core)));
+    tasks.spawn(live::keep(Arc::clone(core)));
+    tasks.spawn(live::record(Arc::clone(core)));
     core.audit("service.started", env!("CARGO_PKG_VERSION").into()).await;
     manager::ready();
     while signals.next().await == Told::Reload {
@@ -129,7 +139,7 @@ async fn serve(core: &Arc<Core>, sockets: Sockets, mut signals: Signals, path: O
 async fn drain_workers(core: &Core, drain: Duration, signals: &mut Signals) {
     let deadline = Instant::now() + drain;
     let mut ended = core.ended();
-    while core.running_count() > 0 {
+    while core.running_count() > 0 || core.calls.count() > 0 {
         tokio::select! {
             _ = ended.changed() => {}
             () = sleep(Duration::from_millis(100)) => {}

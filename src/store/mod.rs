@@ -11,6 +11,7 @@
 //! Limits: queues to the threads are bounded; the database must be on a local disk (it is locked by its owner).
 
 pub mod audit;
+pub mod calls;
 pub mod jobs;
 mod lane;
 pub mod list;
@@ -266,7 +267,10 @@ fn transact<R>(connection: &mut Connection, work: impl FnOnce(&Transaction<'_>) 
 }
 
 fn connection_recover(connection: &mut Connection) -> Result<(usize, std::collections::BTreeSet<String>)> {
-    transact(connection, |tx| Ok((jobs::requeue_running(tx)?, jobs::spooled(tx)?)))
+    transact(connection, |tx| {
+        calls::give_up_open(tx, UnixMs::now())?;
+        Ok((jobs::requeue_running(tx)?, jobs::spooled(tx)?))
+    })
 }
 
 fn lock(dir: &Path) -> Result<File> {

@@ -6,14 +6,14 @@
 use rusqlite::{Connection, Row, params};
 use serde::Serialize;
 
-use super::{Job, JobId, Result, UnixMs, jobs, random_hex};
+use super::{JobId, Result, UnixMs, jobs, random_hex};
 
 /// What an event looks like to its receivers.
 #[derive(Serialize)]
-struct Payload<'a> {
+struct Payload<'a, D> {
     r#type: &'a str,
     timestamp: UnixMs,
-    data: &'a Job,
+    data: &'a D,
 }
 
 /// One event for one receiver.
@@ -25,7 +25,7 @@ pub struct Delivery {
     pub event_id: String,
     /// Name of the receiver.
     pub endpoint: String,
-    /// `scan.finished` or `scan.overridden`.
+    /// `scan.finished`, `scan.overridden`, `call.alert` or `call.retracted`.
     pub kind: String,
     /// The job that it is about.
     pub job: JobId,
@@ -67,15 +67,29 @@ impl Delivery {
 /// The database's.
 pub fn add(tx: &Connection, job: &JobId, kind: &str, endpoints: &[String], now: UnixMs) -> Result<()> {
     let Some(job) = jobs::get(tx, job)?.filter(|_| !endpoints.is_empty()) else { return Ok(()) };
+    add_data(tx, &job.id, kind, &job, endpoints, now)
+}
+
+/// [`add`], with data of its own, which must hold the job's.
+///
+/// # Errors
+/// The database's.
+pub fn add_data(
+    tx: &Connection,
+    job: &JobId,
+    kind: &str,
+    data: &impl Serialize,
+    endpoints: &[String],
+    now: UnixMs,
+) -> Result<()> {
     let event_id = format!("evt_{}", random_hex::<16>());
-    let payload = Payload { r#type: kind, timestamp: now, data: &job };
-    let payload = serde_json::to_vec(&payload).expect("strings and numbers");
+    let payload = serde_json::to_vec(&Payload { r#type: kind, timestamp: now, data }).expect("strings and numbers");
     let mut insert = tx.prepare_cached(
         "INSERT INTO outbox (event_id, endpoint, kind, job, payload, created_ms, next_ms)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)",
     )?;
     for endpoint in endpoints {
-        insert.execute(params![event_id, endpoint, kind, job.id, payload, now])?;
+        insert.execute(params![event_id, endpoint, kind, job, payload, now])?;
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use super::{Result, StoreError};
 
 /// Step `n` leads from `user_version` `n` to `n + 1`.
-pub(super) const STEPS: [&str; 2] = [
+pub(super) const STEPS: [&str; 3] = [
     // 1: jobs with their verdicts, events to deliver, the audit log.
     "CREATE TABLE jobs (
         seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -98,6 +98,25 @@ pub(super) const STEPS: [&str; 2] = [
     ) STRICT;
     CREATE INDEX idempotency_job ON idempotency (job);
     CREATE INDEX idempotency_created ON idempotency (created_ms);",
+    // 3: live calls.
+    "CREATE TABLE calls (
+        job TEXT PRIMARY KEY REFERENCES jobs (id) ON DELETE CASCADE,
+        transport TEXT NOT NULL,
+        external_id TEXT,
+        peer TEXT NOT NULL,
+        metadata TEXT NOT NULL,              -- JSON, text by text
+        ending TEXT,                         -- JSON
+        parties TEXT                         -- JSON, names in the order of the channels
+    ) STRICT;
+    CREATE TABLE call_events (
+        seq INTEGER PRIMARY KEY,
+        job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+        at_ms INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        party TEXT NOT NULL,
+        body TEXT NOT NULL                   -- the event as followers saw it, JSON
+    ) STRICT;
+    CREATE INDEX call_events_job ON call_events (job);",
 ];
 
 /// Brings `connection` up to date, each step in a transaction of its own.

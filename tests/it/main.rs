@@ -3,6 +3,7 @@
 
 mod architecture;
 mod bundle;
+mod capture;
 mod cli;
 #[cfg(unix)]
 mod daemon;
@@ -13,8 +14,11 @@ mod features;
 mod hostile;
 #[cfg(unix)]
 mod intake;
+#[cfg(unix)]
+mod live;
 mod metrics;
 mod report;
+mod rtp;
 mod samples;
 mod scan;
 mod screener;

@@ -64,6 +64,23 @@ proptest! {
 }
 
 #[test]
+fn a_running_verdict_is_the_verdict_on_what_came_so_far() {
+    let samples = sample_16k(SYNTHETIC);
+    let mut screener = Screener::new(Arc::clone(&MODEL));
+    let mut end = 0;
+    // Inside a chunk, at the end of one, inside the next.
+    for next in [40_000, 64_240, 70_000, samples.len()] {
+        screener.push(&samples[end..next]).unwrap();
+        end = next;
+        let running = screener.so_far().unwrap();
+        assert_eq!(running.evidence, screen([&samples[..end]]), "after {end} samples");
+        assert_eq!(screener.speech_secs(), running.evidence.quality.speech_secs);
+        assert!(running.recent_llr.is_some());
+    }
+    assert_eq!(screener.finish().unwrap(), screen([samples.as_slice()]), "asking changes nothing");
+}
+
+#[test]
 fn level_does_not_matter() {
     for name in [GENUINE, SYNTHETIC] {
         let samples = sample_16k(name);

@@ -1,5 +1,7 @@
 //! Who asks, and what they may do: a bearer token, or the Unix socket's permissions.
 
+use std::{fmt, net::SocketAddr};
+
 use axum::{
     extract::FromRequestParts,
     http::{StatusCode, header, request::Parts},
@@ -24,7 +26,20 @@ pub enum Peer {
         uid: Option<u32>,
     },
     /// Over TCP.
-    Tcp,
+    Tcp {
+        /// Where from.
+        address: SocketAddr,
+    },
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix { uid: Some(uid) } => write!(f, "unix:uid={uid}"),
+            Self::Unix { uid: None } => write!(f, "unix"),
+            Self::Tcp { address } => write!(f, "{address}"),
+        }
+    }
 }
 
 /// Who asks.
@@ -63,11 +78,9 @@ impl FromRequestParts<App> for Caller {
                 let token = value.to_str().ok().and_then(bearer);
                 token.and_then(|token| holder(&in_force, token)).ok_or_else(|| refused("the token is not known here"))
             }
-            (None, Some(Peer::Unix { uid })) => Ok(Self {
-                name: uid.map_or_else(|| "unix".into(), |uid| format!("unix:uid={uid}")),
-                scopes: in_force.config.server.unix_scopes.clone(),
-                policy: None,
-            }),
+            (None, Some(peer @ Peer::Unix { .. })) => {
+                Ok(Self { name: peer.to_string(), scopes: in_force.config.server.unix_scopes.clone(), policy: None })
+            }
             (None, _) => Err(refused("a token is needed: `Authorization: Bearer …`")),
         }
     }

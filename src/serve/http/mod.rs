@@ -1,14 +1,16 @@
 //! The HTTP API: routes, and what every request passes through (id, time limits, log line, metrics).
 //!
 //! The routes' documentation is their contract: `/openapi.json` is made from it. [`upload`] takes audio in, [`scans`]
-//! shows and removes jobs, [`judgement`] judges again and overrides, [`info`] tells about the service.
+//! shows and removes jobs, [`calls`] tells of live calls, [`judgement`] judges again and overrides, [`info`] tells about the service.
 
 mod auth;
+mod calls;
 mod extract;
 mod info;
 mod judgement;
 mod problem;
 mod scans;
+mod streams;
 mod timed;
 mod upload;
 
@@ -72,6 +74,10 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(scans::result))
         .routes(routes!(judgement::rejudge))
         .routes(routes!(judgement::overrule))
+        .routes(routes!(calls::list))
+        .routes(routes!(calls::get))
+        .routes(routes!(calls::events))
+        .routes(routes!(streams::pcm))
         .routes(routes!(info::policies))
         .routes(routes!(info::model))
         .routes(routes!(info::audit))

@@ -1,0 +1,358 @@
+//! Plain PCM over a WebSocket: text that says what comes, then binary audio. FreeSWITCH's mod_audio_fork and
+//! mod_audio_stream, jambonz `listen` and Vonage speak dialects of it, which [`Opening`] all reads.
+//!
+//! What comes may be told by the query (`?rate=8000&format=mulaw`), by a first text message of JSON, or by both: the message
+//! wins. Members that are not ours become the call's metadata. Audio must come at about its own pace: more than 10 s ahead
+//! of the workers is skipped.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use tokio::{
+    sync::broadcast::{Receiver, error::RecvError},
+    time::timeout,
+};
+
+use super::{Call, CallEvent, Ending, NewCall, Party, Refused, Transport};
+use crate::{decode::parts::SampleCoding, serve::core::Core};
+
+/// Subprotocols that are agreed to.
+pub(in crate::serve) const SUBPROTOCOLS: [&str; 2] = ["audio.drachtio.org", "audio.jambonz.org"];
+/// Largest message: a second of stereo at 48 kHz in 32 bits, and then some.
+pub(in crate::serve) const MAX_MESSAGE_BYTES: usize = 512 << 10;
+/// Longest time for the first message.
+const GREETING: Duration = Duration::from_secs(10);
+/// Digits of a call that are kept.
+const MAX_DIGITS: usize = 128;
+
+/// What comes.
+#[derive(Debug, Clone, PartialEq, Deserialize, Default)]
+#[serde(default)]
+pub(in crate::serve) struct Opening {
+    /// Samples per second of each channel.
+    #[serde(alias = "sampleRate", alias = "sample_rate", alias = "sample_rate_hz")]
+    rate: Option<u32>,
+    /// 1 or 2, interleaved.
+    channels: Option<u16>,
+    /// `s16le`, `s16be`, `mulaw`, `alaw` or `f32le`.
+    format: Option<String>,
+    /// Names of the channels' parties.
+    parties: Option<Vec<String>>,
+    /// The other side's name for the call.
+    #[serde(alias = "callSid", alias = "call_sid", alias = "uuid")]
+    external_id: Option<String>,
+    /// Name of the policy.
+    policy: Option<String>,
+    /// Whether the call's events come back as text.
+    verdicts: Option<bool>,
+    /// Such as `audio/l16;rate=16000`.
+    #[serde(rename = "content-type")]
+    content_type: Option<String>,
+    /// What the other side says of the call.
+    metadata: Option<Map<String, Value>>,
+    #[serde(flatten)]
+    other: BTreeMap<String, Value>,
+}
+
+/// A stream that can be heard.
+#[derive(Debug, PartialEq)]
+struct Plan {
+    rate_hz: u32,
+    coding: SampleCoding,
+    parties: Vec<String>,
+}
+
+impl Opening {
+    /// From a request's query.
+    pub(in crate::serve) fn of_query(query: &[(String, String)]) -> Self {
+        let value = |name: &str| query.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+        Self {
+            rate: value("rate").and_then(|text| text.parse().ok()),
+            channels: value("channels").and_then(|text| text.parse().ok()),
+            format: value("format"),
+            parties: value("parties").map(|names| names.split(',').map(str::to_owned).collect()),
+            external_id: value("external_id"),
+            policy: value("policy"),
+            verdicts: value("verdicts").map(|text| text == "true"),
+            ..Self::default()
+        }
+    }
+
+    /// What `text` says, and `self` where it says nothing. Text that is no JSON object says nothing.
+    fn overlaid(self, text: &str) -> Self {
+        let Ok(said) = serde_json::from_str::<Self>(text) else { return self };
+        Self {
+            rate: said.rate.or(self.rate),
+            channels: said.channels.or(self.channels),
+            format: said.format.or(self.format),
+            parties: said.parties.or(self.parties),
+            external_id: said.external_id.or(self.external_id),
+            policy: said.policy.or(self.policy),
+            verdicts: said.verdicts.or(self.verdicts),
+            ..said
+        }
+    }
+
+    fn plan(&self) -> Result<Plan, String> {
+        let media = self.content_type.as_deref().unwrap_or("").split(';').map(str::trim);
+        let told_hz = media.clone().find_map(|part| part.strip_prefix("rate=")).and_then(|rate| rate.parse().ok());
+        let rate_hz = self.rate.or(told_hz).ok_or("rate: missing – samples per second, such as 8000")?;
+        let format = self.format.as_deref().unwrap_or("s16le");
+        let coding = match format.to_ascii_lowercase().as_str() {
+            "s16le" | "l16" | "linear16" | "slin" => SampleCoding::S16le,
+            "s16be" => SampleCoding::S16be,
+            "mulaw" | "ulaw" | "pcmu" => SampleCoding::Ulaw,
+            "alaw" | "pcma" => SampleCoding::Alaw,
+            "f32le" => SampleCoding::F32le,
+            _ => return Err(format!("format: {format:?} – must be s16le, s16be, mulaw, alaw or f32le")),
+        };
+        let channels = self.channels.unwrap_or(if self.is_stereo_mix() { 2 } else { 1 });
+        if !(1..=2).contains(&channels) {
+            return Err(format!("channels: {channels} – must be 1 or 2"));
+        }
+        let mut parties = self.parties.clone().unwrap_or_default();
+        let defaults = ["caller", "agent"].map(str::to_owned);
+        parties.extend(defaults.into_iter().skip(parties.len()));
+        parties.truncate(usize::from(channels));
+        Ok(Plan { rate_hz, coding, parties })
+    }
+
+    /// jambonz and mod_audio_fork tell of two channels so.
+    fn is_stereo_mix(&self) -> bool {
+        let mix = ["mixType", "mix_type"].iter().find_map(|key| self.other.get(*key)).and_then(Value::as_str);
+        mix == Some("stereo")
+    }
+
+    /// Whatever else was said, as text.
+    fn metadata(&self) -> BTreeMap<String, String> {
+        let text = |value: &Value| match value {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        let given = self.metadata.iter().flatten();
+        let all = self.other.iter().chain(given).filter(|(key, _)| *key != "event");
+        all.map(|(key, value)| (key.clone(), text(value))).collect()
+    }
+}
+
+/// Who is at the other end.
+pub(in crate::serve) struct Client {
+    pub(in crate::serve) peer: String,
+    pub(in crate::serve) actor: String,
+    pub(in crate::serve) policy: Option<String>,
+}
+
+/// Screens what comes over `socket`.
+pub(in crate::serve) async fn hear(core: Arc<Core>, mut socket: WebSocket, opening: Opening, client: Client) {
+    let first = tokio::select! {
+        first = timeout(GREETING, socket.recv()) => first,
+        () = core.stopping() => return close(socket, close_code::AWAY, "the service is stopping").await,
+    };
+    let (opening, audio) = match first {
+        Ok(Some(Ok(Message::Text(text)))) => (opening.overlaid(&text), None),
+        Ok(Some(Ok(Message::Binary(audio)))) => (opening, Some(audio)),
+        Ok(_) => return,
+        Err(_) => return close(socket, close_code::POLICY, "nothing came in time").await,
+    };
+    let opened = opening.plan().map_err(|fault| (close_code::INVALID, fault)).and_then(|plan| {
+        let refused = |refused: Refused| {
+            let code = if refused == Refused::Full { close_code::AGAIN } else { close_code::POLICY };
+            (code, refused.to_string())
+        };
+        let call = core.open_call(new_call(&opening, client)).map_err(refused)?;
+        let ear = Ear::new(&call, &plan).map_err(refused)?;
+        Ok((call, ear))
+    });
+    let (call, mut ear) = match opened {
+        Ok(opened) => opened,
+        Err((code, reason)) => return close(socket, code, &reason).await,
+    };
+    if let Some(audio) = audio {
+        ear.hear(&audio);
+    }
+    let mut told = (opening.verdicts == Some(true)).then(|| call.events());
+    if told.is_some() {
+        let hello = serde_json::json!({ "type": "call.accepted", "call": call.id() }).to_string();
+        // Should it fail, so does the next read.
+        let _ = socket.send(Message::Text(hello.into())).await;
+    }
+    let ending = converse(&call, &mut ear, &mut socket, told.as_mut()).await;
+    let is_ours = !matches!(ending, Ending::Completed | Ending::Disconnected);
+    drop(ear);
+    call.end(ending);
+    if let Some(told) = &mut told {
+        tell_rest(&core, &mut socket, told).await;
+    }
+    close(socket, if is_ours { close_code::AWAY } else { close_code::NORMAL }, "the call is over").await;
+}
+
+fn new_call(opening: &Opening, client: Client) -> NewCall {
+    NewCall {
+        transport: Transport::Pcm,
+        external_id: opening.external_id.clone(),
+        peer: client.peer,
+        metadata: opening.metadata(),
+        policy: opening.policy.clone().or(client.policy),
+        actor: client.actor,
+    }
+}
+
+/// Takes messages until the call ends.
+async fn converse(
+    call: &Call,
+    ear: &mut Ear,
+    socket: &mut WebSocket,
+    mut told: Option<&mut Receiver<Arc<CallEvent>>>,
+) -> Ending {
+    loop {
+        tokio::select! {
+            message = socket.recv() => match message {
+                Some(Ok(Message::Binary(audio))) => ear.hear(&audio),
+                Some(Ok(Message::Text(text))) => if let Some(ending) = ear.read(call, &text) { return ending },
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                Some(Ok(Message::Close(frame))) => {
+                    // Without a status the other side has closed in good order too (RFC 6455, 7.1.5).
+                    let is_fine = frame.is_none_or(|frame| frame.code < 1_002);
+                    return if is_fine { Ending::Completed } else { Ending::Disconnected };
+                }
+                Some(Err(_)) | None => return Ending::Disconnected,
+            },
+            event = next(&mut told) => if send(socket, &event).await.is_err() { return Ending::Disconnected },
+            ending = call.ended() => return ending,
+        }
+    }
+}
+
+/// The next event for a client that wants them; otherwise waits for ever.
+async fn next(told: &mut Option<&mut Receiver<Arc<CallEvent>>>) -> Arc<CallEvent> {
+    let Some(receiver) = told else { return std::future::pending().await };
+    loop {
+        match receiver.recv().await {
+            Ok(event) => return event,
+            Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return std::future::pending().await,
+        }
+    }
+}
+
+async fn send(socket: &mut WebSocket, event: &CallEvent) -> Result<(), axum::Error> {
+    let text = serde_json::to_string(event).expect("strings and numbers");
+    socket.send(Message::Text(text.into())).await
+}
+
+/// Tells what happens after the last audio, up to the result.
+async fn tell_rest(core: &Core, socket: &mut WebSocket, told: &mut Receiver<Arc<CallEvent>>) {
+    loop {
+        let event = tokio::select! {
+            event = told.recv() => event,
+            () = tokio::time::sleep(GREETING) => return,
+            () = core.stopping() => return,
+        };
+        match event {
+            Ok(event) => {
+                if send(socket, &event).await.is_err() || event.kind == super::Happening::Ended {
+                    return;
+                }
+            }
+            Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+async fn close(mut socket: WebSocket, code: u16, reason: &str) {
+    // A close frame holds 123 bytes of reason.
+    let reason: String = reason.chars().take(100).collect();
+    // The other side may be gone.
+    let _ = timeout(GREETING, socket.send(Message::Close(Some(CloseFrame { code, reason: reason.into() })))).await;
+}
+
+/// Turns messages into the parties' audio.
+struct Ear {
+    coding: SampleCoding,
+    parties: Vec<Party>,
+    /// Bytes of a frame that the last message cut.
+    rest: Vec<u8>,
+    samples: Vec<f32>,
+    digits: String,
+}
+
+impl Ear {
+    fn new(call: &Call, plan: &Plan) -> Result<Self, Refused> {
+        let parties = plan.parties.iter().map(|name| call.party(name, plan.rate_hz)).collect::<Result<_, _>>()?;
+        Ok(Self { coding: plan.coding, parties, rest: Vec::new(), samples: Vec::new(), digits: String::new() })
+    }
+
+    fn hear(&mut self, audio: &[u8]) {
+        self.rest.extend_from_slice(audio);
+        let channels = self.parties.len();
+        let whole = self.rest.len() - self.rest.len() % (self.coding.bytes() * channels);
+        for (channel, party) in self.parties.iter_mut().enumerate() {
+            self.samples.clear();
+            self.coding.decode_channel(&self.rest[..whole], channel, channels, &mut self.samples);
+            party.push(&self.samples);
+        }
+        self.rest.drain(..whole);
+    }
+
+    /// How the call ends, if `text` ends it.
+    fn read(&mut self, call: &Call, text: &str) -> Option<Ending> {
+        let said: Value = serde_json::from_str(text).ok()?;
+        let kind = said["type"].as_str().or(said["event"].as_str()).unwrap_or_default();
+        match kind.rsplit(':').next().unwrap_or_default() {
+            "stop" | "disconnected" => return Some(Ending::Completed),
+            "dtmf" => {
+                let digit = said["digit"].as_str().or(said["dtmf"].as_str()).unwrap_or_default();
+                let room = MAX_DIGITS.saturating_sub(self.digits.len());
+                self.digits.extend(digit.chars().take(room));
+                call.note("dtmf", &self.digits);
+            }
+            _ => {}
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(query: &[(&str, &str)], text: &str) -> Result<Plan, String> {
+        let query: Vec<_> = query.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        Opening::of_query(&query).overlaid(text).plan()
+    }
+
+    #[test]
+    fn dialects_are_understood() {
+        let of = |rate_hz, coding, parties: &[&str]| {
+            Ok(Plan { rate_hz, coding, parties: parties.iter().map(|name| (*name).to_owned()).collect() })
+        };
+        let vonage = r#"{"event":"websocket:connected","content-type":"audio/l16;rate=16000","caller":"447700900000"}"#;
+        let jambonz = r#"{"callSid":"b5f0","direction":"inbound","sampleRate":8000,"mixType":"stereo"}"#;
+        let own = r#"{"rate":48000,"channels":2,"format":"f32le","parties":["guest"],"metadata":{"queue":7}}"#;
+        assert_eq!(plan(&[], vonage), of(16_000, SampleCoding::S16le, &["caller"]));
+        assert_eq!(plan(&[], jambonz), of(8_000, SampleCoding::S16le, &["caller", "agent"]));
+        assert_eq!(plan(&[], own), of(48_000, SampleCoding::F32le, &["guest", "agent"]));
+        let free = [("rate", "16000"), ("format", "mulaw")];
+        assert_eq!(plan(&free, "any text at all"), of(16_000, SampleCoding::Ulaw, &["caller"]));
+        let metadata = Opening::default().overlaid(own).metadata();
+        assert_eq!(metadata.get("queue").map(String::as_str), Some("7"));
+        let metadata = Opening::default().overlaid(vonage).metadata();
+        assert_eq!(metadata.into_iter().collect::<Vec<_>>(), [("caller".to_owned(), "447700900000".to_owned())]);
+    }
+
+    #[test]
+    fn what_cannot_be_heard_is_named() {
+        for (query, text, expected) in [
+            (vec![], "{}", "rate: missing"),
+            (vec![("rate", "many")], "", "rate: missing"),
+            (vec![("rate", "8000")], r#"{"format":"g729"}"#, "format: \"g729\""),
+            (vec![("rate", "8000"), ("channels", "3")], "", "channels: 3"),
+        ] {
+            let fault = plan(&query, text).unwrap_err();
+            assert!(fault.starts_with(expected), "{fault}");
+        }
+    }
+}
