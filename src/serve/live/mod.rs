@@ -13,9 +13,12 @@
 
 mod alert;
 mod audiosocket;
+mod coding;
+pub(super) mod genesys;
 mod hearing;
 mod inbox;
 mod listeners;
+mod order;
 mod pace;
 pub(super) mod pcm;
 mod recorder;
@@ -23,6 +26,8 @@ mod registry;
 mod rtp;
 mod sip;
 mod siprec;
+pub(super) mod socket;
+pub(super) mod twilio;
 mod view;
 mod voices;
 
