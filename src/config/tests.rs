@@ -18,6 +18,9 @@ fn full() -> Config {
         [[tokens]]\nname = 'pbx'\nhash = 'sha256:{}'\nscopes = ['submit']\npolicy = 'desk'
         [[watch]]\nname = 'intake'\ndir = '/srv/intake'\noutput_dir = '/srv/out'
         [[webhooks]]\nname = 'fraud'\nurl = 'https://fraud.example/hook'\nsecret = 'whsec_c2VjcmV0'\ndecisions = ['spoof']
+        [[live.rtp]]\nname = 'fork'\nlisten = '0.0.0.0:4000'\ncalls = 'pair'\nallow = ['10.0.0.0/8']\npolicy = 'desk'
+        payloads = {{ 111 = 'opus/48000/2' }}
+        [live.siprec]\nlisten = '10.0.0.5:5070'\nmedia_address = '10.0.0.6'\nallow = ['10.0.0.0/8']\npolicy = 'desk'
         [syslog]\ntransport = 'udp'\naddress = '127.0.0.1:514'\n",
         "ab".repeat(32)
     );
@@ -106,6 +109,23 @@ fn faults_name_file_line_key_value_and_what_was_expected() {
                 "live.twilio.auth_token: missing – must be here, in CLONEWATCH_TWILIO_AUTH_TOKEN or the credential",
                 ":4: live.genesys.api_key: \"\"",
                 ":5: live.genesys.client_secret: (not shown) – must be base64 of 16",
+            ],
+        ),
+        (
+            "[[live.rtp]]\nname = 'a'\nlisten = '0.0.0.0:4000'\npayloads = { 200 = 'opus' }",
+            &[
+                "live.rtp[0].allow: none – must be the networks",
+                "payloads.200: 200 – must be a payload type",
+                "payloads.200: opus",
+            ],
+        ),
+        (
+            "[live.siprec]\nlisten = '0.0.0.0:5070'\nmedia_ports = [20, 10]\npolicy = 'x'",
+            &[
+                "live.siprec.allow: none – must be the networks",
+                "live.siprec.media_address: none",
+                ":3: live.siprec.media_ports: 20-10",
+                ":4: live.siprec.policy: x",
             ],
         ),
         ("[queue]\nmax_bytes = 2000\nmax_upload_bytes = 3000", &[":3: queue.max_upload_bytes: 3000 – must be at most"]),

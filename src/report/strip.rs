@@ -156,7 +156,9 @@ pub fn patterns() -> Markup {
 
 /// What bars, lines and hatchings mean.
 pub fn legend(thresholds: &Thresholds) -> Markup {
-    let swatch = |fill: &str| html! { svg.swatch width="14" height="14" aria-hidden="true" { rect width="14" height="14" fill=(fill) {} } };
+    let swatch = |fill: &str| {
+        html! { svg.swatch width="14" height="14" aria-hidden="true" { rect width="14" height="14" fill=(fill) {} } }
+    };
     let bar = |tone: Tone, y: &str, height: &str| {
         html! {
             svg.swatch width="14" height="14" aria-hidden="true" {
@@ -167,7 +169,10 @@ pub fn legend(thresholds: &Thresholds) -> Markup {
     };
     html! {
         ul.legend {
-            li { (bar(Tone::Genuine, "0", "7")) "up: genuine voice (LLR " (signed(thresholds.bona_fide_above)) " or more)" }
+            li {
+                (bar(Tone::Genuine, "0", "7"))
+                "up: genuine voice (LLR " (signed(thresholds.bona_fide_above)) " or more)"
+            }
             li { (bar(Tone::Cloned, "7", "7")) "down: clone (LLR below " (signed(thresholds.spoof_below)) ")" }
             li { (bar(Tone::Open, "4", "6")) "between the dashed lines: undecided" }
             li { (swatch("url(#hatch-music)")) "not judged: music or tone" }

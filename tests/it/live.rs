@@ -4,6 +4,9 @@
 mod audiosocket;
 mod core;
 mod pcm;
+mod rtp;
+mod siprec;
+mod soak;
 
 use std::{
     fs::File,

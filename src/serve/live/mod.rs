@@ -51,7 +51,7 @@ use serde::{Deserialize, Serialize};
 
 use self::registry::Inner;
 use super::core::Core;
-use crate::{audio::Resampler, store::JobId};
+use crate::{audio::SOURCE_RATES_HZ, store::JobId};
 
 /// Most parties of a call.
 pub const MAX_PARTIES: usize = 8;
@@ -275,7 +275,7 @@ impl Party {
 }
 
 fn check_rate(sample_rate_hz: u32) -> Result<(), Refused> {
-    Resampler::new(sample_rate_hz).map(drop).map_err(|_| Refused::Rate(sample_rate_hz))
+    if SOURCE_RATES_HZ.contains(&sample_rate_hz) { Ok(()) } else { Err(Refused::Rate(sample_rate_hz)) }
 }
 
 /// The first `chars` of `text`, without control characters.
