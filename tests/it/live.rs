@@ -3,10 +3,13 @@
 
 mod audiosocket;
 mod core;
+mod genesys;
 mod pcm;
 mod rtp;
 mod siprec;
 mod soak;
+mod twilio;
+mod wire;
 
 use std::{
     fs::File,

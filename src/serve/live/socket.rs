@@ -44,6 +44,8 @@ pub(super) async fn receive(socket: &mut WebSocket) -> Received {
             Some(Ok(Message::Binary(bytes))) => return Received::Binary(bytes),
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
             Some(Ok(Message::Close(frame))) => {
+                // The answer to a close is written by the next read.
+                let _ = timeout(PATIENCE, socket.recv()).await;
                 // Without a status the other side has closed in good order too (RFC 6455, 7.1.5).
                 let is_fine = frame.is_none_or(|frame| frame.code < 1_002);
                 return Received::Over(if is_fine { Ending::Completed } else { Ending::Disconnected });
