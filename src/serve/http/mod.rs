@@ -85,6 +85,7 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(streams::twilio))
         .routes(routes!(streams::telnyx))
         .routes(routes!(streams::genesys))
+        .routes(routes!(streams::asterisk))
         .routes(routes!(info::policies))
         .routes(routes!(info::model))
         .routes(routes!(info::audit))

@@ -6,7 +6,7 @@ use super::{
     problem::{CallAnswers, Result},
     visit::{Manner, Visit},
 };
-use crate::serve::live::{Transport, genesys, pcm, twilio};
+use crate::serve::live::{Transport, asterisk_ws, genesys, pcm, twilio};
 
 /// Screen a call: PCM over a WebSocket
 ///
@@ -68,4 +68,24 @@ pub(super) async fn genesys(mut visit: Visit) -> Result<Response> {
     let claim = genesys::Claim { session_id, organization_id };
     let manner = Manner { protocols: &[], max_message_bytes: genesys::MAX_MESSAGE_BYTES };
     visit.open(&manner, |core, socket| genesys::hear(core, socket, claim, client))
+}
+
+/// Screen a call: Asterisk's WebSocket channel
+///
+/// `chan_websocket` with the subprotocol `media` and control messages as plain text or JSON. What else the query says becomes
+/// the call's metadata.
+#[utoipa::path(
+    get, path = "/v1/live/asterisk", tag = "live",
+    params(
+        ("party" = Option<String>, Query, description = "Name of the one party, `caller` unless told"),
+        ("external_id" = Option<String>, Query, description = "The client's name for the call"),
+        ("policy" = Option<String>, Query, description = "Name of the policy"),
+    ),
+    responses(CallAnswers)
+)]
+pub(super) async fn asterisk(mut visit: Visit) -> Result<Response> {
+    let client = visit.by_token().await?;
+    let wishes = asterisk_ws::Wishes::of_query(visit.query());
+    let manner = Manner { protocols: &asterisk_ws::SUBPROTOCOLS, max_message_bytes: asterisk_ws::MAX_MESSAGE_BYTES };
+    visit.open(&manner, |core, socket| asterisk_ws::hear(core, socket, wishes, client))
 }

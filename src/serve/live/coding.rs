@@ -48,6 +48,28 @@ impl Decoder {
         }
     }
 
+    /// For one of Asterisk's formats: `ulaw`, `alaw`, `g722`, `opus`, `gsm`, `slin`, `slin16`, ….
+    ///
+    /// # Errors
+    /// What is wrong, for the other side.
+    pub(super) fn of_asterisk(name: &str) -> Result<Self, String> {
+        let linear = |sample_rate_hz| Ok(Self::new(Kind::Linear(SampleCoding::S16le), sample_rate_hz));
+        match name {
+            "slin" => linear(8_000),
+            "slin44" => linear(44_100),
+            _ => match name.strip_prefix("slin").map(str::parse::<u32>) {
+                Some(Ok(kilohertz @ (12 | 16 | 24 | 32 | 48 | 96 | 192))) => linear(kilohertz * 1_000),
+                Some(_) => Err(format!("format: {name:?} is not known here")),
+                None => match name {
+                    "ulaw" => Self::of_rtp("pcmu", 8_000),
+                    "alaw" => Self::of_rtp("pcma", 8_000),
+                    "g722" | "opus" => Self::of_rtp(name, 8_000),
+                    _ => Err(format!("format: {name:?} – must be slin…, ulaw, alaw, g722 or opus")),
+                },
+            },
+        }
+    }
+
     fn new(kind: Kind, sample_rate_hz: u32) -> Self {
         Self { kind, sample_rate_hz, rest: Vec::new() }
     }
@@ -116,6 +138,20 @@ mod tests {
             ("", 8_000, None),
         ] {
             assert_eq!(rate(Decoder::of_rtp(name, told_hz)).ok(), expected, "{name}");
+        }
+        for (name, expected) in [
+            ("slin", Some(8_000)),
+            ("slin16", Some(16_000)),
+            ("slin44", Some(44_100)),
+            ("slin192", Some(192_000)),
+            ("ulaw", Some(8_000)),
+            ("g722", Some(16_000)),
+            ("slin17", None),
+            ("slin4294967295", None),
+            ("PCMU", None),
+            ("", None),
+        ] {
+            assert_eq!(rate(Decoder::of_asterisk(name)).ok(), expected, "{name}");
         }
     }
 

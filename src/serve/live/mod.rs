@@ -12,6 +12,7 @@
 //! bounded; an event's follower that is too slow misses events and sees so by their numbers.
 
 mod alert;
+pub(super) mod asterisk_ws;
 mod audiosocket;
 mod coding;
 pub(super) mod genesys;

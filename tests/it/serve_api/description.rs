@@ -34,6 +34,7 @@ fn every_route_and_every_error_is_described() {
         "GET /v1/calls",
         "GET /v1/calls/{id}",
         "GET /v1/calls/{id}/events",
+        "GET /v1/live/asterisk",
         "GET /v1/live/genesys",
         "GET /v1/live/pcm",
         "GET /v1/live/telnyx",
