@@ -12,10 +12,14 @@
 //! bounded; an event's follower that is too slow misses events and sees so by their numbers.
 
 mod alert;
+pub(super) mod asterisk_ws;
 mod audiosocket;
+mod coding;
+pub(super) mod genesys;
 mod hearing;
 mod inbox;
 mod listeners;
+mod order;
 mod pace;
 pub(super) mod pcm;
 mod recorder;
@@ -23,6 +27,8 @@ mod registry;
 mod rtp;
 mod sip;
 mod siprec;
+pub(super) mod socket;
+pub(super) mod twilio;
 mod view;
 mod voices;
 
