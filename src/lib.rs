@@ -12,7 +12,7 @@
 //!               ═════════════ pure code ══════▼═══════════════
 //!                Screener:  features → speech gate → encoder → pooled statistics → LLR → Evidence
 //!               ══════════════════════════════╤═══════════════
-//!                policy: Evidence + thresholds → Verdict ─┬─▶ text, JSONL, CSV
+//!                policy: Evidence + thresholds → Verdict ─┬─▶ text, JSONL, CSV, HTML report
 //!                                                         └─▶ store ─▶ HTTP API, folders, webhooks, audit log
 //! ```
 //!
@@ -30,6 +30,7 @@
 //! | [`decode`] | symphonia, Opus, telephone codecs, [`decode::Limits`] | no |
 //! | [`pool`] | CPU workers, results in order, bounded queues | no |
 //! | [`scan`] | one input → decoded → screened → [`scan::ScanResult`] | no |
+//! | [`report`] | verdicts with their evidence as HTML: pages of `scan --report`, and the pieces they are made of | no |
 //! | [`config`] | one TOML file → a checked [`config::Config`] | no |
 //! | [`store`] | SQLite and spool: jobs, verdicts, events to deliver, audit log | no |
 //! | [`serve`] | the daemon: HTTP API, queue, workers, reload | no |

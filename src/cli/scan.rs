@@ -140,12 +140,9 @@ impl Batch<'_> {
     /// One input's result, and what the report shows of it beyond.
     fn scan_one(&self, source: &Source, plan: Option<&Plan>) -> Result<(ScanResult, Option<Portrait>)> {
         let (engine, raw) = (self.engine, self.args.raw);
-        let then = |mut scanned: Scanned<'_>| match plan {
-            None => Ok(None),
-            Some(plan) => {
-                let pictures = plan.pictures_for(scanned.result.decision);
-                Portrait::of(&mut scanned, &engine.limits, pictures).map(Some)
-            }
+        let then = |mut scanned: Scanned<'_>| {
+            let is_shown = plan.is_some_and(|plan| plan.shows(scanned.result.decision));
+            is_shown.then(|| Portrait::of(&mut scanned, &engine.limits)).transpose()
         };
         match source {
             Source::File(path) => engine.scan_path_then(path, raw, then),

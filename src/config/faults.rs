@@ -70,7 +70,8 @@ pub(super) fn of_parser(file: &str, text: &str, error: &toml::de::Error) -> Stri
     let line = line_of(text, span.start);
     let source: String = text.lines().nth(line - 1).unwrap_or("").trim().chars().take(MOST_CHARS).collect();
     // A line that holds a secret is not repeated.
-    let source = if source.contains("secret") { "secret = …".to_owned() } else { source };
+    let secret = ["secret", "auth_token"].into_iter().find(|name| source.contains(name));
+    let source = secret.map_or(source, |name| format!("{name} = …"));
     format!("{file}:{line}: {source} – {message}")
 }
 

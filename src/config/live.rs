@@ -7,7 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Faults, RtpPort, Siprec, telephony};
+use super::{Environment, Faults, Genesys, RtpPort, Siprec, Twilio, telephony, vendors};
 use crate::serve::webhook::guard::Network;
 
 /// Limits and rules for all live calls.
@@ -35,6 +35,12 @@ pub struct Live {
     /// Calls from Asterisk's AudioSocket.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audiosocket: Option<AudioSocket>,
+    /// Calls from Twilio.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub twilio: Option<Twilio>,
+    /// Calls from Genesys Cloud.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub genesys: Option<Genesys>,
 }
 
 /// `[live.audiosocket]`: a TCP port for Asterisk's AudioSocket, which has no authentication and no encryption.
@@ -116,6 +122,8 @@ impl Default for Live {
             rtp: Vec::new(),
             siprec: None,
             audiosocket: None,
+            twilio: None,
+            genesys: None,
         }
     }
 }
@@ -131,6 +139,32 @@ impl Live {
         telephony::check(&self.rtp, self.siprec.as_ref(), faults);
         if let Some(audiosocket) = &self.audiosocket {
             audiosocket.check(faults);
+        }
+        if let Some(twilio) = &self.twilio {
+            twilio.check(faults);
+        }
+        if let Some(genesys) = &self.genesys {
+            genesys.check(faults);
+        }
+    }
+
+    pub(super) fn take_secrets(&mut self, environment: &Environment, faults: &mut Faults) {
+        if let Some(twilio) = &mut self.twilio {
+            let place = ("live.twilio.auth_token", "twilio-auth-token");
+            vendors::take_secret(&mut twilio.auth_token, place, environment, faults);
+        }
+        if let Some(genesys) = &mut self.genesys {
+            let place = ("live.genesys.client_secret", "genesys-client-secret");
+            vendors::take_secret(&mut genesys.client_secret, place, environment, faults);
+        }
+    }
+
+    pub(super) fn mask(&mut self) {
+        if let Some(twilio) = &mut self.twilio {
+            vendors::mask(&mut twilio.auth_token);
+        }
+        if let Some(genesys) = &mut self.genesys {
+            vendors::mask(&mut genesys.client_secret);
         }
     }
 }

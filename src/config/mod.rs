@@ -15,6 +15,7 @@ mod secret;
 mod server;
 mod storage;
 mod telephony;
+mod vendors;
 
 pub use access::{Scope, Token, TokenHash};
 pub use faults::Faults;
@@ -26,6 +27,7 @@ pub use secret::{Environment, Secret};
 pub use server::{Log, LogFormat, LogLevel, Server, Tls};
 pub use storage::{Model, Queue, Retention, Store};
 pub use telephony::{RtpCalls, RtpPort, Siprec};
+pub use vendors::{Genesys, Twilio};
 
 use std::{
     collections::BTreeMap,
@@ -144,6 +146,7 @@ impl Config {
         let mut shown = self.clone();
         if secrets == Secrets::Masked {
             shown.webhooks.iter_mut().for_each(Webhook::mask);
+            shown.live.mask();
         }
         toml::to_string_pretty(&shown).map_err(|e| Error::Fault(format!("printing the configuration: {e}")))
     }
@@ -152,6 +155,7 @@ impl Config {
         for (index, webhook) in self.webhooks.iter_mut().enumerate() {
             webhook.take_secret(environment, index, faults);
         }
+        self.live.take_secrets(environment, faults);
         if let Some(tls) = &mut self.server.tls {
             tls.take_credentials(environment);
         }

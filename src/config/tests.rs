@@ -10,12 +10,17 @@ fn full() -> Config {
     let text = format!(
         "default_policy = 'desk'
         [server]\ntcp = '0.0.0.0:8750'\n[server.tls]\ncertificate = '/a.pem'\nkey = '/b.pem'\nclient_ca = '/c.pem'
+        [live.twilio]\npublic_url = 'wss://s.example/v1/live/twilio'\nauth_token = 'dHdpbGlv'
+        [live.genesys]\napi_key = 'k'\nclient_secret = 'Z2VuZXN5cy1nZW5lc3lzLWdlbmVzeXM='
         [model]\ndir = '/m'\n[retention]\nflagged_audio_days = 30
         [policies.desk]\nspoof_below = -3.5\nignore_silent_channels = true\n[policies.desk.insert]\nmin_windows = 4
         [policies.desk.actions]\ninconclusive = 'accept'
         [[tokens]]\nname = 'pbx'\nhash = 'sha256:{}'\nscopes = ['submit']\npolicy = 'desk'
         [[watch]]\nname = 'intake'\ndir = '/srv/intake'\noutput_dir = '/srv/out'
         [[webhooks]]\nname = 'fraud'\nurl = 'https://fraud.example/hook'\nsecret = 'whsec_c2VjcmV0'\ndecisions = ['spoof']
+        [[live.rtp]]\nname = 'fork'\nlisten = '0.0.0.0:4000'\ncalls = 'pair'\nallow = ['10.0.0.0/8']\npolicy = 'desk'
+        payloads = {{ 111 = 'opus/48000/2' }}
+        [live.siprec]\nlisten = '10.0.0.5:5070'\nmedia_address = '10.0.0.6'\nallow = ['10.0.0.0/8']\npolicy = 'desk'
         [syslog]\ntransport = 'udp'\naddress = '127.0.0.1:514'\n",
         "ab".repeat(32)
     );
@@ -28,8 +33,10 @@ fn what_is_printed_reads_back_as_the_same() {
         let printed = config.print(Secrets::Shown).unwrap();
         assert_eq!(parse(&printed).unwrap(), config, "{printed}");
     }
-    assert!(!full().print(Secrets::Masked).unwrap().contains("c2VjcmV0"));
-    assert!(!format!("{:?}", full()).contains("c2VjcmV0"));
+    for secret in ["c2VjcmV0", "dHdpbGlv", "Z2VuZXN5cy1n"] {
+        assert!(!full().print(Secrets::Masked).unwrap().contains(secret));
+        assert!(!format!("{:?}", full()).contains(secret));
+    }
 }
 
 #[test]
@@ -95,6 +102,32 @@ fn faults_name_file_line_key_value_and_what_was_expected() {
         ),
         ("[[watch]]\nname = 'a'\ndir = 'rel'", &[":3: watch[0].dir: rel – must be an absolute path"]),
         ("[syslog]\ntransport = 'tcp'", &["syslog.address: missing"]),
+        (
+            "[live.twilio]\npublic_url = 'https://x'\n[live.genesys]\napi_key = ''\nclient_secret = 'c2hvcnQ='",
+            &[
+                ":2: live.twilio.public_url: https://x – must be wss://",
+                "live.twilio.auth_token: missing – must be here, in CLONEWATCH_TWILIO_AUTH_TOKEN or the credential",
+                ":4: live.genesys.api_key: \"\"",
+                ":5: live.genesys.client_secret: (not shown) – must be base64 of 16",
+            ],
+        ),
+        (
+            "[[live.rtp]]\nname = 'a'\nlisten = '0.0.0.0:4000'\npayloads = { 200 = 'opus' }",
+            &[
+                "live.rtp[0].allow: none – must be the networks",
+                "payloads.200: 200 – must be a payload type",
+                "payloads.200: opus",
+            ],
+        ),
+        (
+            "[live.siprec]\nlisten = '0.0.0.0:5070'\nmedia_ports = [20, 10]\npolicy = 'x'",
+            &[
+                "live.siprec.allow: none – must be the networks",
+                "live.siprec.media_address: none",
+                ":3: live.siprec.media_ports: 20-10",
+                ":4: live.siprec.policy: x",
+            ],
+        ),
         ("[queue]\nmax_bytes = 2000\nmax_upload_bytes = 3000", &[":3: queue.max_upload_bytes: 3000 – must be at most"]),
     ] {
         let message = parse(text).unwrap_err();
@@ -104,6 +137,8 @@ fn faults_name_file_line_key_value_and_what_was_expected() {
     }
     let message = parse("[[webhooks]]\nname = 'a'\nurl = 'https://x'\nsecret = 'whsec_c2VjcmV0' 5").unwrap_err();
     assert!(!message.contains("c2VjcmV0"), "{message}");
+    let message = parse("[live.twilio]\npublic_url = 'wss://x'\nauth_token = 'dHdpbGlv' 5").unwrap_err();
+    assert!(message.contains(":3: auth_token = …") && !message.contains("dHdpbGlv"), "{message}");
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! What a container says of itself: software, comments and times, and whether Content Credentials are in it.
 //!
 //! Flow: the demultiplexer's tags, of which those that tell where a recording comes from are kept, each cut to a bounded
-//! length → a walk over boxes, chunks or frames for C2PA manifests and MP4's creation time.
+//! length → a walk over boxes, chunks or frames for C2PA manifests, MP4's creation time and WAV's own tags (symphonia
+//! 0.6.1 reads the latter and drops them).
 //!
 //! Limits: everything is read through the guard, so tags beyond `Limits::max_metadata_bytes` are not read. Strings come
-//! as they are in the file: whoever shows them escapes them. A RIFF list behind the samples is not seen. Signatures of
-//! Content Credentials are not verified.
+//! as they are in the file: whoever shows them escapes them. Signatures of Content Credentials are not verified.
 
 use std::io;
 
@@ -47,8 +47,8 @@ pub struct TagEntry {
     pub name: String,
     /// As the file has it, cut to a bounded length.
     pub value: String,
-    /// Characters that were cut off.
-    pub cut_chars: usize,
+    /// Bytes that were cut off.
+    pub cut_bytes: usize,
 }
 
 /// Whether a C2PA manifest store is in the file. Nothing is said of its signature.
@@ -72,11 +72,7 @@ impl Tags {
 
     fn read_unguarded(guard: &Guard) -> Self {
         let mut tags = Self::default();
-        let (credentials, created_secs) = walk(guard).unwrap_or_default();
-        tags.credentials = credentials;
-        if let Some(text) = created_secs.and_then(|secs| jiff::Timestamp::from_second(secs).ok()) {
-            tags.add("creation time", &text.to_string());
-        }
+        tags.credentials = walk(guard, &mut tags).unwrap_or_default();
         let stream = MediaSourceStream::new(Box::new(Handle::new(guard, Vec::new(), 0)), Default::default());
         let (format, metadata) = (FormatOptions::default(), MetadataOptions::default());
         if let Ok(mut reader) = symphonia::default::get_probe().probe(&Hint::new(), stream, format, metadata) {
@@ -100,17 +96,35 @@ impl Tags {
         let per_track = revision.per_track.iter().flat_map(|track| &track.metadata.tags);
         for tag in revision.media.tags.iter().chain(per_track) {
             if let Some(name) = name_of(tag) {
-                self.add(name, &tag.raw.value.to_string());
+                let value = tag.raw.value.to_string();
+                self.add(name, &value, value.len());
             }
         }
     }
 
-    fn add(&mut self, name: &str, value: &str) {
+    /// A chunk of WAV, of which `body` is the beginning.
+    fn add_riff(&mut self, name: [u8; 4], body: &[u8], whole_bytes: u32) {
+        let known = RIFF_TAGS.iter().find(|(known, _)| **known == name);
+        if let Some((_, name)) = known {
+            let whole_bytes = whole_bytes as usize;
+            let value = &body[..body.len().min(whole_bytes)];
+            self.add(name, &String::from_utf8_lossy(value), whole_bytes);
+        } else if name == *b"bext" {
+            for (name, range) in [("description", 0..256), ("originator", 256..288), ("creation time", 320..338)] {
+                let value = String::from_utf8_lossy(body.get(range).unwrap_or_default()).replace('\0', " ");
+                self.add(name, &value, value.len());
+            }
+        }
+    }
+
+    /// `value` may be the beginning of one of `whole_bytes`.
+    fn add(&mut self, name: &str, value: &str, whole_bytes: usize) {
+        let unread_bytes = whole_bytes.saturating_sub(value.len());
         let value = value.trim_matches(['\0', ' ']);
         let kept: String = value.chars().take(MAX_VALUE_CHARS).collect();
-        let cut_chars = value.chars().skip(MAX_VALUE_CHARS).count();
+        let cut_bytes = unread_bytes + value.len() - kept.len();
         let name = name.chars().take(MAX_NAME_CHARS).collect();
-        let entry = TagEntry { name, value: kept, cut_chars };
+        let entry = TagEntry { name, value: kept, cut_bytes };
         if entry.value.is_empty() || self.entries.contains(&entry) {
             return;
         }
@@ -144,28 +158,26 @@ fn name_of(tag: &Tag) -> Option<&str> {
     }
 }
 
-/// Content Credentials, and the creation time in seconds since 1970.
-type Walked = (Credentials, Option<i64>);
-
-fn walk(guard: &Guard) -> io::Result<Walked> {
+/// Looks for Content Credentials, and adds tags that the demultiplexer does not give.
+fn walk(guard: &Guard, tags: &mut Tags) -> io::Result<Credentials> {
     let mut head = [0; 12];
     let length = guard.read_at(0, &mut head)?;
     let base = sniff::skip_id3v2(guard)?;
     let found = |yes: bool| if yes { Credentials::Found } else { Credentials::NotFound };
     if base > 0 {
-        return Ok((found(id3_has_c2pa(guard, base)?), None));
+        return Ok(found(id3_has_c2pa(guard, base)?));
     }
     match (&head[..4], &head[4..8], &head[8..12]) {
-        (b"RIFF" | b"RF64" | b"BW64", _, b"WAVE") => Ok((found(riff_has_c2pa(guard)?), None)),
-        (_, b"ftyp" | b"moov" | b"mdat" | b"wide" | b"free" | b"skip", _) => walk_mp4(guard),
-        (b"OggS", ..) => Ok((found(ogg_has_c2pa(guard)?), None)),
-        (b"fLaC", ..) => Ok((Credentials::NotFound, None)),
-        ([0xFF, second, ..], ..) if length == head.len() && second & 0xE0 == 0xE0 => Ok((Credentials::NotFound, None)),
-        _ => Ok((Credentials::NotLookedFor, None)),
+        (b"RIFF" | b"RF64" | b"BW64", _, b"WAVE") => Ok(found(walk_riff(guard, tags)?)),
+        (_, b"ftyp" | b"moov" | b"mdat" | b"wide" | b"free" | b"skip", _) => Ok(found(walk_mp4(guard, tags)?)),
+        (b"OggS", ..) => Ok(found(ogg_has_c2pa(guard)?)),
+        (b"fLaC", ..) => Ok(Credentials::NotFound),
+        ([0xFF, second, ..], ..) if length == head.len() && second & 0xE0 == 0xE0 => Ok(Credentials::NotFound),
+        _ => Ok(Credentials::NotLookedFor),
     }
 }
 
-/// C2PA specification 2.2, A.3.2 (MP3, FLAC): a GEOB frame whose type is `application/c2pa`.
+/// C2PA specification 2.3, appendix A (MP3, FLAC): a GEOB frame whose type is `application/c2pa`.
 fn id3_has_c2pa(guard: &Guard, end: u64) -> io::Result<bool> {
     let mut head = [0; 10];
     guard.read_at(0, &mut head)?;
@@ -186,24 +198,42 @@ fn id3_has_c2pa(guard: &Guard, end: u64) -> io::Result<bool> {
     Ok(false)
 }
 
-/// C2PA specification 2.2, A.3.4 (RIFF): a chunk `C2PA`.
-fn riff_has_c2pa(guard: &Guard) -> io::Result<bool> {
+/// C2PA specification 2.3, appendix A (RIFF): a chunk `C2PA`.
+/// Tags: the list `INFO` (Microsoft, "Multimedia Programming Interface and Data Specifications 1.0", 1991) and `bext`
+/// (EBU Tech 3285, version 2).
+fn walk_riff(guard: &Guard, tags: &mut Tags) -> io::Result<bool> {
+    let mut has_c2pa = false;
     let mut position = 12_u64;
     for _ in 0..MAX_PARTS {
-        let mut head = [0; 8];
-        if guard.read_at(position, &mut head)? < head.len() {
+        let mut head = [0; 8 + BEXT_BYTES];
+        let length = guard.read_at(position, &mut head)?;
+        let (Some(name), Some(size)) = (head.first_chunk::<4>(), head[4..].first_chunk::<4>()) else { break };
+        if length < 8 {
             break;
         }
-        if head[..4] == *b"C2PA" {
-            return Ok(true);
-        }
-        let chunk_bytes = u64::from(u32::from_le_bytes([head[4], head[5], head[6], head[7]]));
-        position = position.saturating_add(8 + chunk_bytes + chunk_bytes % 2);
+        let (body, size) = (&head[8..length], u32::from_le_bytes(*size));
+        has_c2pa |= name == b"C2PA";
+        tags.add_riff(*name, body, size);
+        // The chunks of an INFO list lie inside it, and are walked like the others.
+        let step = if name == b"LIST" && body.starts_with(b"INFO") { 4 } else { u64::from(size) + u64::from(size % 2) };
+        position = position.saturating_add(8 + step);
     }
-    Ok(false)
+    Ok(has_c2pa)
 }
 
-/// C2PA specification 2.2, A.3.5 (Ogg): a logical stream of its own that begins with 0 and `c2pa`.
+/// Tags of the list `INFO` that are kept.
+const RIFF_TAGS: [(&[u8; 4], &str); 6] = [
+    (b"ISFT", "encoder"),
+    (b"ICMT", "comment"),
+    (b"IENC", "encoded by"),
+    (b"ITCH", "encoded by"),
+    (b"ICRD", "recording date"),
+    (b"INAM", "title"),
+];
+/// Of a chunk that may be `bext`: up to its time; of a tag: more than is kept.
+const BEXT_BYTES: usize = 4 * MAX_VALUE_CHARS;
+
+/// C2PA specification 2.3, A.3.5 (Ogg): a logical stream of its own that begins with 0 and `c2pa`.
 fn ogg_has_c2pa(guard: &Guard) -> io::Result<bool> {
     let mut position = 0_u64;
     for _ in 0..MAX_PARTS {
@@ -223,13 +253,13 @@ fn ogg_has_c2pa(guard: &Guard) -> io::Result<bool> {
     Ok(false)
 }
 
-/// C2PA specification 2.2, A.5 (BMFF): a `uuid` box of this type, at the top level.
+/// C2PA specification 2.3, appendix A (BMFF): a `uuid` box of this type, at the top level.
 const C2PA_UUID: [u8; 16] = *b"\xD8\xFE\xC3\xD6\x1B\x0E\x48\x3C\x92\x97\x58\x28\x87\x7E\xC4\x81";
 /// Seconds from 1904-01-01, MP4's epoch (ISO/IEC 14496-12, clause 8.2.2.3), to 1970-01-01.
 const MP4_EPOCH_SECS: i64 = 2_082_844_800;
 
-fn walk_mp4(guard: &Guard) -> io::Result<Walked> {
-    let (mut credentials, mut created_secs) = (Credentials::NotFound, None);
+fn walk_mp4(guard: &Guard, tags: &mut Tags) -> io::Result<bool> {
+    let mut has_c2pa = false;
     let mut position = 0_u64;
     for _ in 0..MAX_PARTS {
         let mut head = [0; 32];
@@ -244,17 +274,21 @@ fn walk_mp4(guard: &Guard) -> io::Result<Walked> {
             short => (u64::from(short), 8),
         };
         match &head[4..8] {
-            b"uuid" if head[head_bytes..].starts_with(&C2PA_UUID) => credentials = Credentials::Found,
+            b"uuid" if head[head_bytes..].starts_with(&C2PA_UUID) => has_c2pa = true,
             b"mvhd" => {
                 let since_1904 = if head[8] == 1 { u64::from(at(12)) << 32 | u64::from(at(16)) } else { at(12).into() };
-                created_secs = i64::try_from(since_1904).ok().filter(|secs| *secs > 0).map(|s| s - MP4_EPOCH_SECS);
+                let secs = i64::try_from(since_1904).ok().filter(|secs| *secs > 0).map(|secs| secs - MP4_EPOCH_SECS);
+                if let Some(time) = secs.and_then(|secs| jiff::Timestamp::from_second(secs).ok()) {
+                    let time = time.to_string();
+                    tags.add("creation time", &time, time.len());
+                }
             }
             _ => {}
         }
         let step = if head[4..8] == *b"moov" { head_bytes as u64 } else { box_bytes.max(8) };
         position = position.saturating_add(step);
     }
-    Ok((credentials, created_secs))
+    Ok(has_c2pa)
 }
 
 #[cfg(test)]
@@ -315,13 +349,40 @@ mod tests {
     }
 
     #[test]
+    fn tags_of_wav_are_read_before_and_behind_its_samples() {
+        let mut bext = [0; 602];
+        bext[256..265].copy_from_slice(b"Voicemill");
+        bext[320..338].copy_from_slice(b"2026-01-0210:11:12");
+        let info = |chunks: &[u8]| chunk(b"LIST", &[b"INFO", chunks].concat());
+        let body = [
+            b"WAVE".to_vec(),
+            chunk(b"bext", &bext),
+            info(&chunk(b"ISFT", b"Lavf59")),
+            chunk(b"data", &[0; 33]),
+            info(&[chunk(b"ICMT", &[b'x'; 1_001]), chunk(b"ISFT", b"SoX\0")].concat()),
+        ];
+        let tags = read(chunk(b"RIFF", &body.concat()));
+        let found: Vec<(&str, &str)> = tags.entries.iter().map(|e| (e.name.as_str(), e.value.as_str())).collect();
+        let long = "x".repeat(MAX_VALUE_CHARS);
+        let expected = [
+            ("originator", "Voicemill"),
+            ("creation time", "2026-01-0210:11:12"),
+            ("encoder", "Lavf59"),
+            ("comment", &long),
+            ("encoder", "SoX"),
+        ];
+        assert_eq!(found, expected);
+        assert_eq!(tags.entries[3].cut_bytes, 1_001 - MAX_VALUE_CHARS);
+    }
+
+    #[test]
     fn long_and_many_tags_are_bounded() {
         let mut tags = Tags::default();
-        tags.add("comment", &"é".repeat(1 << 20));
+        tags.add("comment", &"é".repeat(1_000), 1 << 20);
         assert_eq!(tags.entries[0].value.chars().count(), MAX_VALUE_CHARS);
-        assert_eq!(tags.entries[0].cut_chars, (1 << 20) - MAX_VALUE_CHARS);
-        (0..100).for_each(|index| tags.add("comment", &index.to_string()));
-        tags.add("comment", "7");
+        assert_eq!(tags.entries[0].cut_bytes, (1 << 20) - 2 * MAX_VALUE_CHARS);
+        (0..100).for_each(|index| tags.add("comment", &index.to_string(), 0));
+        tags.add("comment", "7", 0);
         assert_eq!((tags.entries.len(), tags.omitted), (MAX_TAGS, 100 + 1 - MAX_TAGS));
     }
 }

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     cli::render::printable,
     model::{Llr, Thresholds},
-    policy::{Decision, Verdict},
+    policy::{Decision, Reason, Verdict},
     scan::ScanResult,
 };
 
@@ -74,7 +74,7 @@ fn reasons(verdict: &Verdict, basis: &Basis) -> Markup {
             div { dt { "Where" } dd { (words::place(verdict, basis)) } }
             div { dt { "How sure" } dd { (words::certainty(verdict, basis)) } }
         }
-        @if let Some(llr) = verdict.llr { (gauge(llr, &basis.thresholds)) }
+        @if let Some(llr) = verdict.llr.filter(|_| verdict.reason != Some(Reason::TooShort)) { (gauge(llr, &basis.thresholds)) }
     }
 }
 
@@ -98,7 +98,10 @@ pub fn gauge(Llr(llr): Llr, thresholds: &Thresholds) -> Markup {
         svg.gauge width="100%" height="44" role="img"
             aria-label=(format!("LLR {} on a scale from cloned to genuine", signed(llr))) {
             (zone(Tone::Cloned, 0.0, low)) (zone(Tone::Open, low, high)) (zone(Tone::Genuine, high, 100.0))
-            svg.needle x=(format!("{at:.2}%")) y="4" overflow="visible" { path d="M-7 0 H7 L0 9 Z" {} rect x="-1.5" y="8" width="3" height="17" {} }
+            svg.needle x=(format!("{at:.2}%")) y="4" overflow="visible" {
+                path d="M-7 0 H7 L0 9 Z" {}
+                rect x="-1.5" y="8" width="3" height="17" {}
+            }
             text x="0" y="40" { "cloned" }
             text x=(middle) y="40" text-anchor="middle" { "undecided" }
             text x="100%" y=(px(40.0)) text-anchor="end" { "genuine" }

@@ -38,7 +38,9 @@ pub fn quality_notes(evidence: &Evidence, basis: &Basis) -> Markup {
                 } }
             }
             @if let Some(snr_db) = quality.snr_db {
-                div { dt { "Noise" } dd { (format!("speech {snr_db:.0} dB above the background")) ": " (noise_words(snr_db)) } }
+                div { dt { "Noise" } dd {
+                    (format!("speech {snr_db:.0} dB above the background: {}", noise_words(snr_db)))
+                } }
             }
             @if let Some(level_dbfs) = quality.level_dbfs {
                 div { dt { "Level" } dd { (format!("{level_dbfs:.0} dB relative to full scale").replace('-', "−")) } }
@@ -85,7 +87,12 @@ pub fn segments_table(segments: &[Segment], thresholds: &Thresholds) -> Markup {
             details.segments open[segments.len() <= OPEN_ROWS] {
                 summary { (words) }
                 table {
-                    thead { tr { th scope="col" { "Time" } th scope="col" { "Says" } th.number scope="col" { "LLR" } th.number scope="col" { "Speech" } } }
+                    thead { tr {
+                        th scope="col" { "Time" }
+                        th scope="col" { "Says" }
+                        th.number scope="col" { "LLR" }
+                        th.number scope="col" { "Speech" }
+                    } }
                     tbody { @for segment in shown { (row(segment, thresholds)) } }
                 }
             }

@@ -65,18 +65,20 @@ pub fn figure(verdict: &Verdict, picture: Option<&Shown>, thresholds: &Threshold
                     (times(secs, bottom))
                 }
             }
-            figcaption {
-                @if picture.is_some() {
-                    "Above: spectrogram, the louder the brighter. Below: "
-                } @else {
-                    "Shown: "
-                }
-                @match strip::segments_per_bar(&evidence.segments) {
-                    1 => "one bar per segment of 4 s, at its middle 2 s.",
-                    many => { "one bar per " (many) " segments of 4 s; it shows the one that looks most like a clone." },
-                }
-                @if verdict.stretch.is_some() { " The frame marks the passage that decided." }
+            (caption(verdict, picture))
+        }
+    }
+}
+
+fn caption(verdict: &Verdict, picture: Option<&Shown>) -> Markup {
+    html! {
+        figcaption {
+            @if picture.is_some() { "Above: spectrogram, the louder the brighter. Below: " } @else { "Shown: " }
+            @match strip::segments_per_bar(&verdict.evidence.segments) {
+                1 => "one bar per segment of 4 s, at its middle 2 s.",
+                many => { "one bar per " (many) " segments of 4 s; it shows the one that looks most like a clone." },
             }
+            @if verdict.stretch.is_some() { " The frame marks the passage that decided." }
         }
     }
 }

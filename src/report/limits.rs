@@ -3,29 +3,37 @@
 use maud::{Markup, html};
 
 use super::{Basis, basis::CONDITIONS};
+use crate::cli::render::printable;
+
+const SENTENCES: [&str; 7] = [
+    "It is a statistical judgement by a small neural network, not proof: a reason to look closer, or not to.",
+    "The LLR (log-likelihood ratio, natural logarithm) says how much better one explanation fits the speech than the \
+     other. It is not the probability that the voice is cloned: that depends on how common clones are among your \
+     recordings.",
+    "It says nothing about who speaks, and nothing about the words.",
+    "A clone that is played over a loudspeaker and recorded again may pass as genuine.",
+    "A genuine voice that was strongly processed (noise removal, restoration, studio effects) may look cloned.",
+    "Edits of a few words inside a genuine sentence, and voices over loud babble, are mostly missed.",
+    "Somebody who optimises audio against this program can evade it.",
+];
 
 /// The limits, for people who would otherwise read too much into an answer.
 pub fn limits(basis: &Basis) -> Markup {
     let is_default = basis.thresholds == basis.model_thresholds;
     html! {
-        ul.limits {
-            li { "It is a statistical judgement by a small neural network, not proof: a reason to look closer, or not to." }
-            li { "The LLR (log-likelihood ratio, natural logarithm) says how much better one explanation fits the speech than \
-                  the other. It is not the probability that the voice is cloned: that depends on how common clones are \
-                  among your recordings." }
-            li { "It says nothing about who speaks, and nothing about the words." }
-            li { "A clone that is played over a loudspeaker and recorded again may pass as genuine." }
-            li { "A genuine voice that was strongly processed (noise removal, restoration, studio effects) may look cloned." }
-            li { "Edits of a few words inside a genuine sentence, and voices over loud babble, are mostly missed." }
-            li { "Somebody who optimises audio against this program can evade it." }
-        }
+        ul.limits { @for sentence in SENTENCES { li { (sentence) } } }
         @if basis.measured_errors.is_empty() {
-            p { "The model " (basis.provenance.model_id) " comes without a table of measured errors: how often it is wrong is not known." }
+            p {
+                "The model " (printable(&basis.provenance.model_id)) " comes without a table of measured errors: how often \
+                 it is wrong is not known."
+            }
         } @else {
-            p { "How often the model " (basis.provenance.model_id) " is wrong, measured on recordings and generators that it was \
-                 not trained on, at its own thresholds"
+            p {
+                "How often the model " (printable(&basis.provenance.model_id)) " is wrong, measured on recordings and \
+                 generators that it was not trained on, at its own thresholds"
                 @if !is_default { " (the policy of this report has others)" }
-                ":" }
+                ":"
+            }
             (error_table(basis))
         }
     }

@@ -40,7 +40,7 @@ pub use self::{
     limits::limits,
     origin::about_file,
     page::{SORT_SCRIPT, STYLE},
-    portrait::{Pictures, Portrait},
+    portrait::Portrait,
     provenance::{provenance, shell_command},
     spectrogram::{MAX_COLUMNS, Picture},
     strip::{legend, patterns},

@@ -19,7 +19,7 @@ pub fn about_file(input: &InputInfo, tags: Option<&Tags>) -> Markup {
                 @for entry in &tags.entries {
                     div { dt { (printable(&entry.name)) } dd.wrap {
                         (printable(&entry.value))
-                        @if entry.cut_chars > 0 { i { " … " (entry.cut_chars) " characters more" } }
+                        @if entry.cut_bytes > 0 { i { " … " (entry.cut_bytes) " bytes more" } }
                     } }
                 }
                 @if tags.omitted > 0 { div { dt { "Further tags" } dd { (tags.omitted) } } }

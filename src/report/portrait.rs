@@ -17,19 +17,10 @@ use crate::{
 /// Pictures and tags of one input.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Portrait {
-    /// One per judged channel, where pictures were asked for and the channel could be decoded again.
+    /// One per judged channel that could be decoded again.
     pub pictures: Vec<Picture>,
     /// What the container says of its origin.
     pub tags: Tags,
-}
-
-/// Whether to draw spectrograms.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pictures {
-    /// Of every judged channel.
-    Draw,
-    /// Tags only.
-    Omit,
 }
 
 impl Portrait {
@@ -37,10 +28,9 @@ impl Portrait {
     ///
     /// # Errors
     /// The file cannot be read any more. Media that cannot be decoded have no pictures.
-    pub fn of(scanned: &mut Scanned<'_>, limits: &Limits, pictures: Pictures) -> Result<Self> {
+    pub fn of(scanned: &mut Scanned<'_>, limits: &Limits) -> Result<Self> {
         let tags = Tags::read(Box::new(from_start(scanned)?), limits);
-        let pictures = if pictures == Pictures::Draw { draw(scanned, limits)? } else { Vec::new() };
-        Ok(Self { pictures, tags })
+        Ok(Self { pictures: draw(scanned, limits)?, tags })
     }
 }
 

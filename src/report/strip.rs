@@ -18,6 +18,9 @@ pub(super) const LLR_SPAN: f32 = 6.0;
 /// Most bars in one strip.
 pub(super) const MAX_BARS: usize = 600;
 
+/// More bars than this have no gaps between them: a gap would be as wide as a bar.
+const FINE_BARS: usize = 100;
+
 /// Where a strip stands inside its drawing, in pixels; its width is the drawing's.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place {
@@ -69,26 +72,17 @@ fn bars(segments: &[Segment], duration_secs: f64) -> Vec<Bar> {
 /// Everything between the axes; the drawing must hold [`patterns`] or be on a page that does.
 pub(super) fn strip(segments: &[Segment], duration_secs: f64, thresholds: &Thresholds, place: Place) -> Markup {
     let bars = bars(segments, duration_secs);
-    let x = |secs: f64| percent(secs, duration_secs);
     let line = |llr: f32, class: &str| {
         html! { line class=(class) x1="0" x2="100%" y1=(px(place.y(llr))) y2=(px(place.y(llr))) {} }
     };
     html! {
         rect.ground x="0" y=(px(place.top)) width="100%" height=(px(place.height)) {}
-        @for run in bars.chunk_by(|a, b| a.llr.is_none() && b.llr.is_none() && a.why_not == b.why_not) {
-            @if let (Some(first), Some(last)) = (run.first(), run.last()) {
-                @match first.llr {
-                    Some(llr) => (judged(first, llr, thresholds, place, duration_secs)),
-                    None => {
-                        rect fill=(hatch(first.why_not)) x=(x(first.start_secs)) y=(px(place.top))
-                            width=(x(last.end_secs - first.start_secs)) height=(px(place.height)) {
-                            title { (span(first.start_secs, last.end_secs)) " not judged: " (why_not(first.why_not)) }
-                        }
-                        // A label fits where the run takes an eighth of a narrow screen.
-                        @if last.end_secs - first.start_secs > duration_secs / 8.0 {
-                            text.why x=(x(f64::midpoint(first.start_secs, last.end_secs))) text-anchor="middle"
-                                y=(px(place.top + 14.0)) { (why_not(first.why_not)) }
-                        }
+        g.fine[bars.len() > FINE_BARS] {
+            @for run in bars.chunk_by(|a, b| a.llr.is_none() && b.llr.is_none() && a.why_not == b.why_not) {
+                @if let (Some(first), Some(last)) = (run.first(), run.last()) {
+                    @match first.llr {
+                        Some(llr) => (judged(first, llr, thresholds, place, duration_secs)),
+                        None => (not_judged(first, last.end_secs, place, duration_secs)),
                     }
                 }
             }
@@ -109,6 +103,22 @@ fn judged(bar: &Bar, llr: Llr, thresholds: &Thresholds, place: Place, duration_s
             x=(percent(bar.start_secs, duration_secs)) y=(px(zero.min(end)))
             width=(percent(bar.end_secs - bar.start_secs, duration_secs)) height=(px(height)) {
             title { (bar.span) " " (tone.of_segment()) ", LLR " (signed(llr.0)) }
+        }
+    }
+}
+
+/// A run of bars that were not judged for one reason, of which `first` is the first.
+fn not_judged(first: &Bar, end_secs: f64, place: Place, duration_secs: f64) -> Markup {
+    let (start_secs, why) = (first.start_secs, why_not(first.why_not));
+    html! {
+        rect fill=(hatch(first.why_not)) x=(percent(start_secs, duration_secs)) y=(px(place.top))
+            width=(percent(end_secs - start_secs, duration_secs)) height=(px(place.height)) {
+            title { (span(start_secs, end_secs)) " not judged: " (why) }
+        }
+        // A label fits where the run takes an eighth of a narrow screen.
+        @if end_secs - start_secs > duration_secs / 8.0 {
+            text.why x=(percent(f64::midpoint(start_secs, end_secs), duration_secs)) y=(px(place.top + 14.0))
+                text-anchor="middle" { (why) }
         }
     }
 }
@@ -156,7 +166,9 @@ pub fn patterns() -> Markup {
 
 /// What bars, lines and hatchings mean.
 pub fn legend(thresholds: &Thresholds) -> Markup {
-    let swatch = |fill: &str| html! { svg.swatch width="14" height="14" aria-hidden="true" { rect width="14" height="14" fill=(fill) {} } };
+    let swatch = |fill: &str| {
+        html! { svg.swatch width="14" height="14" aria-hidden="true" { rect width="14" height="14" fill=(fill) {} } }
+    };
     let bar = |tone: Tone, y: &str, height: &str| {
         html! {
             svg.swatch width="14" height="14" aria-hidden="true" {
@@ -167,7 +179,10 @@ pub fn legend(thresholds: &Thresholds) -> Markup {
     };
     html! {
         ul.legend {
-            li { (bar(Tone::Genuine, "0", "7")) "up: genuine voice (LLR " (signed(thresholds.bona_fide_above)) " or more)" }
+            li {
+                (bar(Tone::Genuine, "0", "7"))
+                "up: genuine voice (LLR " (signed(thresholds.bona_fide_above)) " or more)"
+            }
             li { (bar(Tone::Cloned, "7", "7")) "down: clone (LLR below " (signed(thresholds.spoof_below)) ")" }
             li { (bar(Tone::Open, "4", "6")) "between the dashed lines: undecided" }
             li { (swatch("url(#hatch-music)")) "not judged: music or tone" }

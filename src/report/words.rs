@@ -153,7 +153,8 @@ pub(super) fn found(verdict: &Verdict, basis: &Basis) -> String {
         return format!("{speech_secs:.1} s of speech in {duration_secs:.1} s, nothing that could be judged{instead}.");
     }
     let judged_secs = judged_secs(&evidence.segments).min(duration_secs);
-    format!("{judged_secs:.0} of {duration_secs:.0} s judged ({speech_secs:.0} s of speech): {}.", counts.agreement())
+    let [judged, whole, speech] = [judged_secs, duration_secs, speech_secs].map(length);
+    format!("{judged} of {whole} judged ({speech} of speech): {}.", counts.agreement())
 }
 
 /// Length of what at least one judged segment covers.
@@ -173,10 +174,18 @@ pub(super) fn place(verdict: &Verdict, basis: &Basis) -> String {
     let segments = &verdict.evidence.segments;
     if let Some(stretch) = verdict.stretch {
         let span = span(stretch.start_secs, stretch.end_secs);
-        return match verdict.decision {
-            Decision::Spoof => format!("{span}; the rest sounds different."),
+        let is_outside =
+            |segment: &&Segment| segment.start_secs < stretch.start_secs || segment.end_secs > stretch.end_secs;
+        let outside: Vec<Segment> = segments.iter().filter(is_outside).cloned().collect();
+        return match (verdict.decision, Counts::of(&outside, &basis.thresholds).cloned) {
+            (Decision::Spoof, 0) => format!("{span}; the rest sounds different."),
+            (Decision::Spoof, 1) => format!("{span} decided; one more segment points to a clone."),
+            (Decision::Spoof, more) => format!("{span} decided; {more} more segments point to a clone."),
             _ => format!("{span} is what raises doubt."),
         };
+    }
+    if verdict.reason == Some(Reason::TooShort) {
+        return "There is too little speech to say.".into();
     }
     if Counts::of(segments, &basis.thresholds).total() == 0 {
         return "Nowhere: there was nothing to judge.".into();
@@ -203,19 +212,13 @@ pub(super) fn place(verdict: &Verdict, basis: &Basis) -> String {
 /// How far the answer can be trusted.
 pub(super) fn certainty(verdict: &Verdict, basis: &Basis) -> String {
     let quality = &verdict.evidence.quality;
+    if verdict.reason == Some(Reason::TooShort) {
+        return format!("No answer: at least {} s of speech are needed.", basis.thresholds.min_speech_secs);
+    }
     let Some(Llr(llr)) = verdict.llr else {
-        return match verdict.reason {
-            Some(Reason::TooShort) => {
-                format!("No answer: at least {} s of speech are needed.", basis.thresholds.min_speech_secs)
-            }
-            _ => "No answer: it is neither called genuine nor cloned.".into(),
-        };
+        return "No answer: it is neither called genuine nor cloned.".into();
     };
     let mut text = strength(llr, if verdict.stretch.is_some() { "this passage" } else { "the speech" });
-    if verdict.reason == Some(Reason::TooShort) {
-        text += &format!(" No answer is given below {} s of speech.", basis.thresholds.min_speech_secs);
-        return text;
-    }
     if verdict.stretch.is_some() {
         return text
             + " How often passages in genuine recordings look like this is in the model's card, under Inserts.";
@@ -242,7 +245,8 @@ pub(super) fn certainty(verdict: &Verdict, basis: &Basis) -> String {
     text
 }
 
-/// An LLR in words, after the verbal scale of ENFSI's Guideline for Evaluative Reporting (2015), table 1.
+/// An LLR in words, after the verbal scale of ENFSI's Guideline for Evaluative Reporting (2015);
+/// its words above 1,000 are left out.
 fn strength(llr: f32, what: &str) -> String {
     let ratio = llr.abs().exp();
     let (strength, odds) = match ratio {
@@ -285,6 +289,15 @@ pub(super) fn why_not(class: Option<FrameClass>) -> &'static str {
         Some(FrameClass::Tone) => "tone",
         Some(FrameClass::Silence) => "silence",
         Some(FrameClass::Speech) | None => "too little speech",
+    }
+}
+
+/// `1.4 s`, `59 s`, or from two minutes on `2:05`.
+fn length(secs: f64) -> String {
+    match secs {
+        ..10.0 => format!("{secs:.1} s"),
+        ..120.0 => format!("{secs:.0} s"),
+        _ => clock(secs),
     }
 }
 
@@ -342,6 +355,7 @@ mod tests {
         };
         let segments = [segment(0.0, true), segment(2.0, true), segment(4.0, false), segment(10.0, true)];
         assert_eq!(judged_secs(&segments), 10.0);
+        assert_eq!([1.44, 58.7, 3_580.5].map(length), ["1.4 s", "59 s", "59:41"]);
         assert_eq!((clock(59.6).as_str(), clock(3_725.0).as_str()), ("1:00", "1:02:05"));
     }
 }

@@ -11,8 +11,7 @@ use maud::html;
 use tempfile::NamedTempFile;
 
 use super::{
-    Basis, Level, Pictures, Portrait, batch, batch::Row, file::file_section, limits::limits, page,
-    provenance::provenance, words,
+    Basis, Level, Portrait, batch, batch::Row, file::file_section, limits::limits, page, provenance::provenance, words,
 };
 use crate::{
     error::{Error, Result},
@@ -41,10 +40,9 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Whether a result of that decision is worth a second look into its file, before anything has been written.
-    pub fn pictures_for(&self, decision: Decision) -> Pictures {
-        let wanted = self.input_count <= SMALL_BATCH || decision != Decision::BonaFide;
-        if wanted { Pictures::Draw } else { Pictures::Omit }
+    /// Whether the page shows the evidence of a result with that decision.
+    pub fn shows(&self, decision: Decision) -> bool {
+        self.input_count <= SMALL_BATCH || decision != Decision::BonaFide
     }
 }
 
@@ -112,7 +110,7 @@ impl ReportWriter {
             }
         };
         let basis = &self.plan.basis;
-        let is_wanted = self.plan.pictures_for(result.decision) == Pictures::Draw;
+        let is_wanted = self.plan.shows(result.decision);
         let has_room = self.section_bytes < MAX_SECTION_BYTES;
         let number = self.rows.len() + 1;
         if is_wanted && has_room {
@@ -124,11 +122,10 @@ impl ReportWriter {
         } else if is_wanted {
             self.left_out += 1;
         }
-        if self.plan.input_count > 1 && is_wanted && has_room && self.multiple_count < MAX_MULTIPLES {
-            if let Some(item) = batch::multiple(number, result, basis) {
-                self.multiples += &item.0;
-                self.multiple_count += 1;
-            }
+        let wants_multiple = self.plan.input_count > 1 && is_wanted && has_room && self.multiple_count < MAX_MULTIPLES;
+        if wants_multiple && let Some(item) = batch::multiple(number, result, basis) {
+            self.multiples += &item.0;
+            self.multiple_count += 1;
         }
         self.single_title = Some(format!("{} – clonewatch", words::file_title(result)));
         self.rows.push(Row::of(result, is_wanted && has_room));
@@ -187,14 +184,14 @@ impl ReportWriter {
         }
         if self.plan.input_count > SMALL_BATCH {
             notes.push(format!(
-                "With more than {SMALL_BATCH} recordings, evidence is shown of those that are likely cloned or inconclusive; \
-                 the likely genuine ones are in the table only."
+                "With more than {SMALL_BATCH} recordings, evidence is shown of those that are likely cloned or \
+                 inconclusive; the likely genuine ones are in the table only."
             ));
         }
         if self.left_out > 0 {
             notes.push(format!(
-                "{} more that are likely cloned or inconclusive are in the table only, to keep this page readable: scan them \
-                 by themselves to see their evidence.",
+                "{} more that are likely cloned or inconclusive are in the table only, to keep this page readable: scan \
+                 them by themselves to see their evidence.",
                 self.left_out
             ));
         }

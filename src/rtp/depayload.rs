@@ -8,7 +8,7 @@ use crate::decode::{
 use super::{Codec, Format};
 
 /// Decoder of one stream, with its state.
-pub(super) enum Depayloader {
+pub(crate) enum Depayloader {
     Samples { coding: SampleCoding, channels: usize },
     G722(Box<G722Decoder>),
     Gsm(Box<GsmDecoder>),
@@ -17,7 +17,7 @@ pub(super) enum Depayloader {
 
 impl Depayloader {
     /// A decoder at the start of a stream; `None` for what is no audio or cannot be decoded.
-    pub(super) fn new(format: &Format) -> Option<Self> {
+    pub(crate) fn new(format: &Format) -> Option<Self> {
         let samples = |coding| Some(Self::Samples { coding, channels: 1 });
         match format.codec {
             Codec::Pcmu => samples(SampleCoding::Ulaw),
@@ -36,7 +36,7 @@ impl Depayloader {
     }
 
     /// Appends the samples of one payload to `out`; false where it is damaged.
-    pub(super) fn decode(&mut self, payload: &[u8], out: &mut Vec<f32>) -> bool {
+    pub(crate) fn decode(&mut self, payload: &[u8], out: &mut Vec<f32>) -> bool {
         let already = out.len();
         match self {
             Self::Samples { coding, channels: 1 } => coding.decode_channel(payload, 0, 1, out),

@@ -35,3 +35,5 @@ pub use packet::Packet;
 pub use payload::{Codec, Format, PayloadMap};
 pub use receiver::{Event, Receiver, Tally};
 pub use sdp::{Media, Session};
+
+pub(crate) use depayload::Depayloader;

@@ -1,10 +1,17 @@
 //! Live calls against the running daemon: verdicts while the call goes on, alerts, results that equal `scan`'s, and what happens
 //! to calls that end badly.
 
+mod asterisk_ws;
 mod audiosocket;
 mod core;
+mod genesys;
 mod pcm;
+mod rtp;
+mod siprec;
+mod soak;
 mod top;
+mod twilio;
+mod wire;
 
 use std::{
     fs::File,

@@ -14,7 +14,7 @@ pub use self::{
     text::{Colour, Detail, Text},
 };
 pub(crate) use self::{
-    strip::{clock, llr_mark},
+    strip::{clock, mark_of},
     text::Tone,
 };
 

@@ -26,11 +26,13 @@ pub(super) struct Pen<'a> {
 /// What the marks mean, ended.
 pub(super) fn legend(pen: Pen<'_>) -> String {
     let Thresholds { spoof_below, bona_fide_above, .. } = *pen.thresholds;
-    let [cloned, open, genuine] = [(Tone::Cloned, "█▇▆"), (Tone::Open, "▅"), (Tone::Genuine, "▃▂▁")]
-        .map(|(tone, marks)| pen.colour.paint(tone, marks));
+    let (low, high) = (mark_of(Llr(spoof_below)), mark_of(Llr(bona_fide_above)));
+    let painted = |tone, from: char, to: char| pen.colour.paint(tone, &format!("{from}–{to}"));
+    let cloned = painted(Tone::Cloned, low, BLOCKS[BLOCKS.len() - 1]);
+    let (open, genuine) = (painted(Tone::Open, high, low), painted(Tone::Genuine, BLOCKS[0], high));
     format!(
-        "strips: one mark per 4 s segment, every 2 s, taller = more like a clone: {cloned} cloned (LLR below {}), {open} \
-         undecided, {genuine} genuine ({} or more), · not judged, ^ decided\n",
+        "strips: one mark per 4 s segment, every 2 s, taller = more like a clone, · = not judged\n        \
+         {cloned} cloned (LLR below {}), {open} undecided, {genuine} genuine ({} or more), ^ decided\n",
         signed(spoof_below, 0),
         signed(bona_fide_above, 0)
     )
@@ -86,11 +88,11 @@ fn paint_run(run: &[Segment], pen: Pen<'_>) -> String {
 }
 
 fn mark(segment: &Segment) -> char {
-    segment.llr.map_or('·', |Llr(llr)| llr_mark(llr))
+    segment.llr.map_or('·', mark_of)
 }
 
 /// The block for an LLR: taller = more like a clone.
-pub(crate) fn llr_mark(llr: f32) -> char {
+pub(crate) fn mark_of(Llr(llr): Llr) -> char {
     let share = (LLR_SPAN - llr.clamp(-LLR_SPAN, LLR_SPAN)) / (2.0 * LLR_SPAN);
     BLOCKS[((share * BLOCKS.len() as f32) as usize).min(BLOCKS.len() - 1)]
 }
@@ -146,6 +148,7 @@ mod tests {
              not judged: 0:06–0:12 music, 0:10–0:14 too little speech\n"
         );
         assert_eq!(strip(&[], None, PLAIN), "");
+        assert!(legend(PLAIN).contains("▆–█ cloned (LLR below -2.00), ▄–▆ undecided, ▁–▄ genuine (+1.00 or more)"));
         let coloured = strip(&segments, None, Pen { colour: Colour::Ansi, ..PLAIN });
         assert!(
             coloured.contains("\u{1b}[1;31m█\u{1b}[0m\u{1b}[33m▅\u{1b}[0m\u{1b}[32m▁\u{1b}[0m\u{1b}[90m···\u{1b}[0m")

@@ -5,7 +5,8 @@
 
 use super::facts::{Call, Facts, Party};
 use crate::{
-    cli::render::{Colour, Tone, clock, llr_mark, printable},
+    cli::render::{Colour, Tone, clock, mark_of, printable},
+    model::Llr,
     policy::Decision,
 };
 
@@ -120,7 +121,7 @@ fn party_line(party: &Party, colour: Colour) -> String {
     let (tone, words) = verdict(party);
     let llr = |llr: Option<f64>| llr.map_or_else(|| "–".into(), |llr| format!("{llr:+.2}"));
     let skip = party.trail.len().saturating_sub(TREND);
-    let trend: String = party.trail.iter().skip(skip).map(|(_, llr)| llr_mark(*llr as f32)).collect();
+    let trend: String = party.trail.iter().skip(skip).map(|(_, llr)| mark_of(Llr(*llr as f32))).collect();
     let trend = colour.paint(tone, &format!("{trend:TREND$}"));
     let (alarm, alert) = match &party.alert {
         None if party.skipped_secs > 0.0 => (Tone::Open, "late".to_owned()),

@@ -62,6 +62,11 @@ impl Caller {
         Err(Problem::new(StatusCode::FORBIDDEN, "scope", detail))
     }
 
+    /// Who holds `token`, which did not come as a bearer's.
+    pub(super) fn holding(app: &App, token: &str) -> Result<Self> {
+        holder(&app.core.in_force(), token).ok_or_else(|| refused("the token is not known here"))
+    }
+
     /// Whether the caller may do `scope`.
     pub(super) fn may(&self, scope: Scope) -> bool {
         self.scopes.contains(&scope) || self.scopes.contains(&Scope::Admin)

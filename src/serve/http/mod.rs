@@ -10,9 +10,11 @@ mod info;
 mod judgement;
 mod problem;
 mod scans;
+mod signature;
 mod streams;
 mod timed;
 mod upload;
+mod visit;
 
 pub use auth::Peer;
 
@@ -43,6 +45,8 @@ pub struct App {
     core: Arc<Core>,
     /// `/openapi.json`.
     openapi: Arc<str>,
+    /// Of signed requests.
+    nonces: Arc<signature::Nonces>,
 }
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -78,6 +82,10 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(calls::get))
         .routes(routes!(calls::events))
         .routes(routes!(streams::pcm))
+        .routes(routes!(streams::twilio))
+        .routes(routes!(streams::telnyx))
+        .routes(routes!(streams::genesys))
+        .routes(routes!(streams::asterisk))
         .routes(routes!(info::policies))
         .routes(routes!(info::model))
         .routes(routes!(info::audit))
@@ -96,7 +104,7 @@ pub fn openapi() -> String {
 
 /// All routes over `core`.
 pub fn router(core: Arc<Core>) -> Router {
-    let app = App { core, openapi: openapi().into() };
+    let app = App { core, openapi: openapi().into(), nonces: Arc::default() };
     let (router, _) = documented().split_for_parts();
     router
         .fallback(no_route)

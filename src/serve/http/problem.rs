@@ -40,6 +40,25 @@ pub(super) struct ReadFaults;
 /// Answers of every route that writes to the store, for its documentation.
 pub(super) struct WriteFaults;
 
+/// Answers of every route that takes a call over a WebSocket, for its documentation.
+pub(super) struct CallAnswers;
+
+impl IntoResponses for CallAnswers {
+    fn responses() -> BTreeMap<String, RefOr<Answer>> {
+        let faults = [
+            ("400", "The query cannot be read"),
+            ("401", "No token or signature, or one that is not accepted"),
+            ("403", "The token lacks the scope `submit`"),
+            ("426", "No WebSocket"),
+            ("503", "Stopping: see Retry-After"),
+        ];
+        let faults = faults.map(|(status, description)| (status.to_owned(), problem_answer(description)));
+        let mut answers = BTreeMap::from(faults);
+        answers.insert("101".into(), ResponseBuilder::new().description("Go on").build().into());
+        answers
+    }
+}
+
 impl IntoResponses for ReadFaults {
     fn responses() -> BTreeMap<String, RefOr<Answer>> {
         [("500", "An internal fault: the log says more"), ("503", "Full, or stopping: see Retry-After")]

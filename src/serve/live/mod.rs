@@ -12,10 +12,14 @@
 //! bounded; an event's follower that is too slow misses events and sees so by their numbers.
 
 mod alert;
+pub(super) mod asterisk_ws;
 mod audiosocket;
+mod coding;
+pub(super) mod genesys;
 mod hearing;
 mod inbox;
 mod listeners;
+mod order;
 mod pace;
 pub(super) mod pcm;
 mod recorder;
@@ -23,6 +27,8 @@ mod registry;
 mod rtp;
 mod sip;
 mod siprec;
+pub(super) mod socket;
+pub(super) mod twilio;
 mod view;
 mod voices;
 
@@ -46,7 +52,7 @@ use serde::{Deserialize, Serialize};
 
 use self::registry::Inner;
 use super::core::Core;
-use crate::{audio::Resampler, store::JobId};
+use crate::{audio::SOURCE_RATES_HZ, store::JobId};
 
 /// Most parties of a call.
 pub const MAX_PARTIES: usize = 8;
@@ -270,7 +276,7 @@ impl Party {
 }
 
 fn check_rate(sample_rate_hz: u32) -> Result<(), Refused> {
-    Resampler::new(sample_rate_hz).map(drop).map_err(|_| Refused::Rate(sample_rate_hz))
+    if SOURCE_RATES_HZ.contains(&sample_rate_hz) { Ok(()) } else { Err(Refused::Rate(sample_rate_hz)) }
 }
 
 /// The first `chars` of `text`, without control characters.

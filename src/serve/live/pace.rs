@@ -45,15 +45,13 @@ impl Pace {
     /// A party was taken up at `now` after `waited`. The new pace, if it changes.
     pub fn took(&self, waited: Duration, now: Instant) -> Option<f64> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if waited > SHORT_WAIT {
-            state.calm_since = None;
-        }
-        let calm_since = *state.calm_since.get_or_insert(now);
+        state.calm_since = if waited > SHORT_WAIT { None } else { state.calm_since.or(Some(now)) };
+        let is_calm = state.calm_since.is_some_and(|since| now.duration_since(since) >= CALM);
         let rested = |since: Option<Instant>, least| since.is_none_or(|since| now.duration_since(since) >= least);
         let level = self.level.load(Ordering::Relaxed);
         let next = if waited > LONG_WAIT && rested(state.changed, STEP) {
             (level + 1).min(REFRESH_SECS.len() as u8 - 1)
-        } else if rested(Some(calm_since), CALM) && rested(state.changed, CALM) {
+        } else if is_calm && rested(state.changed, CALM) {
             level.saturating_sub(1)
         } else {
             level

@@ -5,27 +5,26 @@
 //! wins. Members that are not ours become the call's metadata. Audio must come at about its own pace: more than 10 s ahead
 //! of the workers is skipped.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
-use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
+use axum::extract::ws::{Message, WebSocket, close_code};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokio::{
     sync::broadcast::{Receiver, error::RecvError},
-    time::timeout,
+    time::Instant,
 };
 
-use super::{Call, CallEvent, Ending, NewCall, Party, Refused, Transport};
+use super::{
+    Call, CallEvent, Ending, NewCall, Party, Refused, Transport,
+    socket::{Client, Digits, PATIENCE, Received, close, close_after, greeting, receive, refusal},
+};
 use crate::{decode::parts::SampleCoding, serve::core::Core};
 
 /// Subprotocols that are agreed to.
 pub(in crate::serve) const SUBPROTOCOLS: [&str; 2] = ["audio.drachtio.org", "audio.jambonz.org"];
 /// Largest message: a second of stereo at 48 kHz in 32 bits, and then some.
 pub(in crate::serve) const MAX_MESSAGE_BYTES: usize = 512 << 10;
-/// Longest time for the first message.
-const GREETING: Duration = Duration::from_secs(10);
-/// Digits of a call that are kept.
-const MAX_DIGITS: usize = 128;
 
 /// What comes.
 #[derive(Debug, Clone, PartialEq, Deserialize, Default)]
@@ -137,37 +136,22 @@ impl Opening {
     }
 }
 
-/// Who is at the other end.
-pub(in crate::serve) struct Client {
-    pub(in crate::serve) peer: String,
-    pub(in crate::serve) actor: String,
-    pub(in crate::serve) policy: Option<String>,
-}
-
 /// Screens what comes over `socket`.
 pub(in crate::serve) async fn hear(core: Arc<Core>, mut socket: WebSocket, opening: Opening, client: Client) {
-    let first = tokio::select! {
-        first = timeout(GREETING, socket.recv()) => first,
-        () = core.stopping() => return close(socket, close_code::AWAY, "the service is stopping").await,
-    };
-    let (opening, audio) = match first {
-        Ok(Some(Ok(Message::Text(text)))) => (opening.overlaid(&text), None),
-        Ok(Some(Ok(Message::Binary(audio)))) => (opening, Some(audio)),
-        Ok(_) => return,
-        Err(_) => return close(socket, close_code::POLICY, "nothing came in time").await,
+    let (opening, audio) = match greeting(&core, &mut socket, Instant::now() + PATIENCE).await {
+        Ok(Received::Text(text)) => (opening.overlaid(&text), None),
+        Ok(Received::Binary(audio)) => (opening, Some(audio)),
+        Ok(Received::Over(_)) => return,
+        Err(fault) => return close(socket, fault).await,
     };
     let opened = opening.plan().map_err(|fault| (close_code::INVALID, fault)).and_then(|plan| {
-        let refused = |refused: Refused| {
-            let code = if refused == Refused::Full { close_code::AGAIN } else { close_code::POLICY };
-            (code, refused.to_string())
-        };
-        let call = core.open_call(new_call(&opening, client)).map_err(refused)?;
-        let ear = Ear::new(&call, &plan).map_err(refused)?;
+        let call = core.open_call(new_call(&opening, client)).map_err(|refused| refusal(&refused))?;
+        let ear = Ear::new(&call, &plan).map_err(|refused| refusal(&refused))?;
         Ok((call, ear))
     });
     let (call, mut ear) = match opened {
         Ok(opened) => opened,
-        Err((code, reason)) => return close(socket, code, &reason).await,
+        Err(fault) => return close(socket, fault).await,
     };
     if let Some(audio) = audio {
         ear.hear(&audio);
@@ -179,13 +163,12 @@ pub(in crate::serve) async fn hear(core: Arc<Core>, mut socket: WebSocket, openi
         let _ = socket.send(Message::Text(hello.into())).await;
     }
     let ending = converse(&call, &mut ear, &mut socket, told.as_mut()).await;
-    let is_ours = !matches!(ending, Ending::Completed | Ending::Disconnected);
     drop(ear);
-    call.end(ending);
+    call.end(ending.clone());
     if let Some(told) = &mut told {
         tell_rest(&core, &mut socket, told).await;
     }
-    close(socket, if is_ours { close_code::AWAY } else { close_code::NORMAL }, "the call is over").await;
+    close_after(socket, &ending).await;
 }
 
 fn new_call(opening: &Opening, client: Client) -> NewCall {
@@ -208,16 +191,10 @@ async fn converse(
 ) -> Ending {
     loop {
         tokio::select! {
-            message = socket.recv() => match message {
-                Some(Ok(Message::Binary(audio))) => ear.hear(&audio),
-                Some(Ok(Message::Text(text))) => if let Some(ending) = ear.read(call, &text) { return ending },
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                Some(Ok(Message::Close(frame))) => {
-                    // Without a status the other side has closed in good order too (RFC 6455, 7.1.5).
-                    let is_fine = frame.is_none_or(|frame| frame.code < 1_002);
-                    return if is_fine { Ending::Completed } else { Ending::Disconnected };
-                }
-                Some(Err(_)) | None => return Ending::Disconnected,
+            received = receive(socket) => match received {
+                Received::Binary(audio) => ear.hear(&audio),
+                Received::Text(text) => if let Some(ending) = ear.read(call, &text) { return ending },
+                Received::Over(ending) => return ending,
             },
             event = next(&mut told) => if send(socket, &event).await.is_err() { return Ending::Disconnected },
             ending = call.ended() => return ending,
@@ -247,7 +224,7 @@ async fn tell_rest(core: &Core, socket: &mut WebSocket, told: &mut Receiver<Arc<
     loop {
         let event = tokio::select! {
             event = told.recv() => event,
-            () = tokio::time::sleep(GREETING) => return,
+            () = tokio::time::sleep(PATIENCE) => return,
             () = core.stopping() => return,
         };
         match event {
@@ -262,13 +239,6 @@ async fn tell_rest(core: &Core, socket: &mut WebSocket, told: &mut Receiver<Arc<
     }
 }
 
-async fn close(mut socket: WebSocket, code: u16, reason: &str) {
-    // A close frame holds 123 bytes of reason.
-    let reason: String = reason.chars().take(100).collect();
-    // The other side may be gone.
-    let _ = timeout(GREETING, socket.send(Message::Close(Some(CloseFrame { code, reason: reason.into() })))).await;
-}
-
 /// Turns messages into the parties' audio.
 struct Ear {
     coding: SampleCoding,
@@ -276,13 +246,13 @@ struct Ear {
     /// Bytes of a frame that the last message cut.
     rest: Vec<u8>,
     samples: Vec<f32>,
-    digits: String,
+    digits: Digits,
 }
 
 impl Ear {
     fn new(call: &Call, plan: &Plan) -> Result<Self, Refused> {
         let parties = plan.parties.iter().map(|name| call.party(name, plan.rate_hz)).collect::<Result<_, _>>()?;
-        Ok(Self { coding: plan.coding, parties, rest: Vec::new(), samples: Vec::new(), digits: String::new() })
+        Ok(Self { coding: plan.coding, parties, rest: Vec::new(), samples: Vec::new(), digits: Digits::default() })
     }
 
     fn hear(&mut self, audio: &[u8]) {
@@ -305,9 +275,7 @@ impl Ear {
             "stop" | "disconnected" => return Some(Ending::Completed),
             "dtmf" => {
                 let digit = said["digit"].as_str().or(said["dtmf"].as_str()).unwrap_or_default();
-                let room = MAX_DIGITS.saturating_sub(self.digits.len());
-                self.digits.extend(digit.chars().take(room));
-                call.note("dtmf", &self.digits);
+                self.digits.press(call, digit);
             }
             _ => {}
         }

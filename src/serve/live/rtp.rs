@@ -40,6 +40,8 @@ const RECEIVE_PAUSE: Duration = Duration::from_millis(100);
 const KNOCK_PACKETS: usize = 3;
 const KNOCK_LIFE: Duration = Duration::from_secs(5);
 const MAX_KNOCKING: usize = 64;
+/// Packets that wait of all SSRCs of a call to be.
+const MAX_WAITING: usize = 12;
 /// A refused call is said so often at most.
 const REFUSED_EVERY: Duration = Duration::from_secs(10);
 
@@ -80,12 +82,19 @@ enum Key {
     Address(IpAddr),
 }
 
+/// A packet that came before its call.
+struct Knock {
+    ssrc: u32,
+    port: usize,
+    from: SocketAddr,
+    datagram: Vec<u8>,
+}
+
 /// What there is of a call.
 enum State {
     /// Packets that may be the beginning of one.
     Knocking {
-        ssrc: u32,
-        waiting: Vec<(usize, SocketAddr, Vec<u8>)>,
+        waiting: Vec<Knock>,
         since: Instant,
     },
     Going(Box<Going>),
@@ -148,37 +157,33 @@ impl Server {
             going.take((port, from, datagram), (&self.port, self.started.elapsed()));
             return;
         }
-        let Some(waiting) = self.knock(key, packet.ssrc, (port, from, datagram)) else { return };
+        let knock = Knock { ssrc: packet.ssrc, port, from, datagram: datagram.to_vec() };
+        let Some(waiting) = self.knock(key, knock) else { return };
         let Some(call) = self.begin(from) else {
             self.calls.remove(&key);
             return;
         };
         let mut going = Box::new(Going { call, flows: Vec::new(), last_packet: Instant::now() });
-        for (port, from, datagram) in waiting {
+        for Knock { port, from, datagram, .. } in waiting {
             going.take((port, from, &datagram), (&self.port, self.started.elapsed()));
         }
         self.calls.insert(key, State::Going(going));
     }
 
     /// One datagram is no call yet; some of one SSRC are, and are given back.
-    fn knock(
-        &mut self,
-        key: Key,
-        ssrc: u32,
-        (port, from, datagram): (usize, SocketAddr, &[u8]),
-    ) -> Option<Vec<(usize, SocketAddr, Vec<u8>)>> {
-        let is_known = self.calls.contains_key(&key);
-        if !is_known && self.calls.len() >= self.port.config.max_calls + MAX_KNOCKING {
+    fn knock(&mut self, key: Key, knock: Knock) -> Option<Vec<Knock>> {
+        if !self.calls.contains_key(&key) && self.calls.len() >= self.port.config.max_calls + MAX_KNOCKING {
             return None;
         }
-        let fresh = || State::Knocking { ssrc, waiting: Vec::new(), since: Instant::now() };
-        let state = self.calls.entry(key).or_insert_with(fresh);
-        if !matches!(state, State::Knocking { ssrc: before, .. } if *before == ssrc) {
-            *state = fresh();
+        let fresh = || State::Knocking { waiting: Vec::new(), since: Instant::now() };
+        let State::Knocking { waiting, .. } = self.calls.entry(key).or_insert_with(fresh) else { return None };
+        let ssrc = knock.ssrc;
+        if waiting.len() >= MAX_WAITING {
+            waiting.remove(0);
         }
-        let State::Knocking { waiting, .. } = state else { return None };
-        waiting.push((port, from, datagram.to_vec()));
-        (waiting.len() >= KNOCK_PACKETS).then(|| std::mem::take(waiting))
+        waiting.push(knock);
+        let alike = waiting.iter().filter(|other| other.ssrc == ssrc).count();
+        (alike >= KNOCK_PACKETS).then(|| std::mem::take(waiting))
     }
 
     fn begin(&mut self, from: SocketAddr) -> Option<Call> {

@@ -1,31 +1,13 @@
 //! PCM over a WebSocket.
 
-use std::net::TcpStream;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use tungstenite::{Message, WebSocket};
 
-use tungstenite::{Message, WebSocket, client::IntoClientRequest};
-
-use super::*;
+use super::{wire::*, *};
 
 /// A WebSocket over the daemon's Unix socket.
-fn open(daemon: &Daemon, target: &str) -> Result<WebSocket<UnixStream>, Box<tungstenite::Error>> {
-    let request = format!("ws://localhost{target}").into_client_request().unwrap();
-    match tungstenite::client(request, daemon.connect().unwrap()) {
-        Ok((socket, _)) => Ok(socket),
-        Err(tungstenite::HandshakeError::Failure(error)) => Err(Box::new(error)),
-        Err(interrupted) => panic!("{interrupted}"),
-    }
-}
-
-fn read_until_closed(socket: &mut WebSocket<UnixStream>) -> (Vec<Value>, Option<u16>) {
-    let mut said = Vec::new();
-    loop {
-        match socket.read() {
-            Ok(Message::Text(text)) => said.push(serde_json::from_str(&text).unwrap()),
-            Ok(Message::Close(frame)) => return (said, frame.map(|frame| frame.code.into())),
-            Ok(_) => {}
-            Err(error) => panic!("{error} after {said:#?}"),
-        }
-    }
+fn open(daemon: &Daemon, target: &str) -> WebSocket<UnixStream> {
+    to(target).open(daemon).unwrap()
 }
 
 #[test]
@@ -38,14 +20,14 @@ fn both_parties_of_a_call_are_told_apart() {
     let secs = channels[0].len() as f64 / f64::from(rate);
     // One size cuts frames in the middle.
     for message in [1_280, 3_001] {
-        let mut socket = open(&daemon, "/v1/live/pcm?verdicts=true").unwrap();
+        let mut socket = open(&daemon, "/v1/live/pcm?verdicts=true");
         let opening = format!(
             r#"{{"rate":{rate},"channels":2,"parties":["agent","caller"],"external_id":"q-7","queue":"sales"}}"#
         );
         socket.send(Message::text(opening)).unwrap();
         pace(both.chunks(message), secs, |part| socket.send(Message::binary(part.to_vec())).unwrap());
         socket.send(Message::text(r#"{"type":"stop"}"#)).unwrap();
-        let (said, code) = read_until_closed(&mut socket);
+        let Heard { texts: said, code, .. } = listen(&mut socket, Vec::new());
         assert_eq!(code, Some(1000));
         assert_eq!(said[0]["type"], "call.accepted");
         let id = said[0]["call"].as_str().unwrap();
@@ -64,19 +46,17 @@ fn both_parties_of_a_call_are_told_apart() {
 fn companded_audio_needs_no_text_at_all() {
     let daemon = Daemon::start(&Setup::default());
     let recording = sample(CLONED);
-    let wav = std::fs::read(&recording).unwrap();
-    let start = wav.windows(4).position(|name| name == b"data").unwrap() + 8;
-    let mut socket = open(&daemon, "/v1/live/pcm?rate=8000&format=mulaw").unwrap();
-    let audio = &wav[start..];
+    let mut socket = open(&daemon, "/v1/live/pcm?rate=8000&format=mulaw");
+    let audio = ulaw(CLONED);
     socket.send(Message::binary(audio[..160].to_vec())).unwrap();
     let id = only_call(&daemon)["id"].as_str().unwrap().to_owned();
     // The events of a call over a WebSocket of their own.
-    let mut follower = open(&daemon, &format!("/v1/calls/{id}/events")).unwrap();
+    let mut follower = open(&daemon, &format!("/v1/calls/{id}/events"));
     pace(audio[160..].chunks(160), audio.len() as f64 / 8_000.0, |part| {
         socket.send(Message::binary(part.to_vec())).unwrap();
     });
     socket.close(None).unwrap();
-    let (events, code) = read_until_closed(&mut follower);
+    let Heard { texts: events, code, .. } = listen(&mut follower, Vec::new());
     assert_eq!((kinds(&events), code), (vec!["call.state", "call.alert", "call.ended"], Some(1000)));
     assert_equals_scan(&result_of(&daemon, &id), &recording);
     assert_eq!(daemon.get(&format!("/v1/calls/{id}")).json()["ending"], "completed");
@@ -86,40 +66,49 @@ fn companded_audio_needs_no_text_at_all() {
 fn what_cannot_be_heard_is_refused_with_a_reason() {
     let daemon = Daemon::start(&Setup { rest: "[live]\nmax_calls = 1\n", ..Setup::default() });
     let refused = |first: Message| {
-        let mut socket = open(&daemon, "/v1/live/pcm").unwrap();
+        let mut socket = open(&daemon, "/v1/live/pcm");
         socket.send(first).unwrap();
-        loop {
-            match socket.read() {
-                Ok(Message::Close(frame)) => {
-                    break frame.map(|frame| (u16::from(frame.code), frame.reason.to_string()));
-                }
-                Ok(_) => {}
-                Err(error) => panic!("{error}"),
-            }
-        }
+        let heard = listen(&mut socket, Vec::new());
+        (heard.code.unwrap(), heard.reason)
     };
-    let (code, reason) = refused(Message::text("{}")).unwrap();
+    let (code, reason) = refused(Message::text("{}"));
     assert!(code == 1007 && reason.starts_with("rate: missing"), "{code} {reason}");
-    let (code, reason) = refused(Message::text(r#"{"rate":8000,"policy":"none"}"#)).unwrap();
+    let (code, reason) = refused(Message::text(r#"{"rate":8000,"policy":"none"}"#));
     assert!(code == 1008 && reason.starts_with("policy"), "{code} {reason}");
-    let mut first = open(&daemon, "/v1/live/pcm?rate=8000").unwrap();
+    let mut first = open(&daemon, "/v1/live/pcm?rate=8000");
     first.send(Message::text("{}")).unwrap();
     only_call(&daemon);
-    assert_eq!(refused(Message::text(r#"{"rate":8000}"#)).unwrap().0, 1013);
+    assert_eq!(refused(Message::text(r#"{"rate":8000}"#)).0, 1013);
     assert_eq!(daemon.get("/v1/live/pcm").problem(), "upgrade_required");
     assert_eq!(daemon.get(&format!("/v1/calls/{}/events", "0".repeat(32))).problem(), "no_such_call");
 }
 
+/// As FreeSWITCH's mod_audio_fork does, with the token as the password.
 #[test]
-fn over_tcp_a_token_is_needed() {
-    let port = free_port();
-    let token = format!("[[tokens]]\nname = 'pbx'\nhash = 'sha256:{}'\nscopes = ['submit']\n", "0".repeat(64));
-    let server = format!("tcp = '127.0.0.1:{port}'");
-    let _daemon = Daemon::start(&Setup { server: &server, rest: &token, ..Setup::default() });
-    let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    let request = format!("ws://127.0.0.1:{port}/v1/live/pcm").into_client_request().unwrap();
-    match tungstenite::client(request, stream) {
-        Err(tungstenite::HandshakeError::Failure(tungstenite::Error::Http(answer))) => assert_eq!(answer.status(), 401),
-        other => panic!("{other:?}"),
-    }
+fn a_client_that_is_not_ours_sends_pcm() {
+    let (daemon, port) = daemon_over_tcp("");
+    let recording = sample(CLONED);
+    let (_, channels) = decoded(&recording);
+    let bytes: Vec<u8> = channels[0].iter().flat_map(|sample| sample.to_le_bytes()).collect();
+    let mut steps =
+        vec![Step::Text(r#"{"rate":8000,"external_id":"q-8","verdicts":true}"#.into()), Step::Await("call.accepted")];
+    steps.extend(
+        bytes.chunks(640).map(|part| Step::Audio(Message::binary(part.to_vec()), part.len() as f64 / 16_000.0)),
+    );
+    steps.extend([Step::Text(r#"{"type":"stop"}"#.into()), Step::Await("call.ended")]);
+    let credentials = STANDARD.encode(format!("pbx:{TOKEN}"));
+    let request = Request {
+        target: "/v1/live/pcm",
+        headers: vec![("authorization", format!("Basic {credentials}"))],
+        subprotocol: Some("audio.drachtio.org"),
+    };
+    let Some(heard) = request.talk_python(port, steps) else { return };
+    assert_eq!(
+        (heard.code, heard.subprotocol.as_deref()),
+        (Some(1000), Some("audio.drachtio.org")),
+        "{}",
+        heard.reason
+    );
+    assert_eq!(heard.texts.iter().filter(|text| text["type"] == "call.alert").count(), 1);
+    assert_equals_scan(&result_of(&daemon, &kept(&daemon, "q-8").0), &recording);
 }

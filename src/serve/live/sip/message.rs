@@ -1,6 +1,6 @@
 //! SIP requests in, responses out.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, net::SocketAddr};
 
 use bytes::Bytes;
 use ezk_sip_types::{
@@ -22,6 +22,8 @@ pub(in crate::serve::live) struct Request {
     pub(in crate::serve::live) method: String,
     pub(in crate::serve::live) headers: Headers,
     pub(in crate::serve::live) body: Bytes,
+    /// Where it came from, for whoever asks.
+    pub(in crate::serve::live) source: Option<SocketAddr>,
 }
 
 impl Request {
@@ -43,7 +45,7 @@ impl Request {
             return None;
         }
         let mut body = message.slice(lines.head_end().min(message.len())..);
-        let request = Self { method: method.to_owned(), headers, body: Bytes::new() };
+        let request = Self { method: method.to_owned(), headers, body: Bytes::new(), source: None };
         if let Some(stated) = request.content_length() {
             body.truncate(stated);
         }
@@ -90,6 +92,16 @@ fn tag_of(value: &str) -> Option<&str> {
     parameters.split(';').find_map(|parameter| parameter.trim().strip_prefix("tag="))
 }
 
+/// The first `Via` with the port and address that its sender asked for (RFC 3581, section 4).
+fn stamped(via: &str, source: SocketAddr) -> String {
+    let (first, rest) = via.find(',').map_or((via, ""), |comma| via.split_at(comma));
+    let stamp = |parameter: &str| match parameter.trim() {
+        "rport" => format!("rport={};received={}", source.port(), source.ip()),
+        other => other.to_owned(),
+    };
+    format!("{}{rest}", first.split(';').map(stamp).collect::<Vec<_>>().join(";"))
+}
+
 /// A response in the making.
 #[derive(Debug)]
 pub(in crate::serve::live) struct Response {
@@ -101,8 +113,11 @@ impl Response {
     /// A response to `request`; `tag` is our side's, unless the request has it already.
     pub(in crate::serve::live) fn to(request: &Request, status: u16, reason: &str, tag: &str) -> Self {
         let mut response = Self { text: format!("SIP/2.0 {status} {reason}\r\n"), body: String::new() };
-        for via in request.headers.get_raw(&Name::VIA) {
-            response.add("Via", via);
+        for (index, via) in request.headers.get_raw(&Name::VIA).enumerate() {
+            match request.source.filter(|_| index == 0) {
+                Some(source) => response.add("Via", &stamped(via, source)),
+                None => response.add("Via", via),
+            }
         }
         for (name, text) in [(Name::FROM, "From"), (Name::CALL_ID, "Call-ID"), (Name::CSEQ, "CSeq")] {
             response.add(text, request.header(&name).unwrap_or_default());
@@ -204,6 +219,21 @@ pub(super) mod tests {
                 && response.contains("\r\nVia: SIP/2.0/UDP 192.0.2.3;branch=z9hG4bK2\r\n")
         );
         assert!(!response.contains("\r\nY:") && response.ends_with("Content-Length: 0\r\n\r\n"), "{response}");
+    }
+
+    #[test]
+    fn who_asks_for_its_port_is_told() {
+        let source = "192.0.2.9:1234".parse().unwrap();
+        let cases = [
+            (
+                "SIP/2.0/UDP a:1;rport;branch=z, SIP/2.0/UDP b;rport",
+                "SIP/2.0/UDP a:1;rport=1234;received=192.0.2.9;branch=z, SIP/2.0/UDP b;rport",
+            ),
+            ("SIP/2.0/UDP a:1;branch=z", "SIP/2.0/UDP a:1;branch=z"),
+        ];
+        for (via, expected) in cases {
+            assert_eq!(stamped(via, source), expected);
+        }
     }
 
     #[test]

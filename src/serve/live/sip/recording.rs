@@ -124,6 +124,7 @@ impl Recording {
                 _ = tick.tick() => {
                     for stream in &mut streams {
                         stream.voices.poll(&self.call, started.elapsed(), &naming(&stream.name));
+                        stream.voices.pass_time(started.elapsed());
                     }
                 }
             }

@@ -41,7 +41,8 @@ struct Agreed {
 impl Server {
     /// Takes one message; responses to our BYE and what cannot be answered are passed over.
     pub(super) fn take(&mut self, message: &Bytes, reply: &Reply) {
-        let Some(request) = Request::parse(message) else { return };
+        let Some(mut request) = Request::parse(message) else { return };
+        request.source = Some(reply.peer());
         if request.method == "ACK" {
             self.acknowledged(&request);
             return;
