@@ -6,6 +6,7 @@
 //! [`Config::print`] writes the effective file; what it prints with [`Secrets::Shown`] reads back as the same value.
 
 mod access;
+mod console;
 mod faults;
 mod intake;
 mod live;
@@ -18,6 +19,7 @@ mod telephony;
 mod vendors;
 
 pub use access::{Scope, Token, TokenHash};
+pub use console::Console;
 pub use faults::Faults;
 pub use intake::{Layout, OnDone, Watch};
 pub use live::{AudioSocket, Live, is_allowed};
@@ -63,6 +65,8 @@ pub struct Config {
     pub limits: Limits,
     /// What is kept, and for how long.
     pub retention: Retention,
+    /// Pages for people.
+    pub console: Console,
     /// What is logged, and where.
     pub log: Log,
     /// Thresholds and actions under a name.
@@ -90,6 +94,7 @@ impl Default for Config {
             model: Model::default(),
             limits: Limits::default(),
             retention: Retention::default(),
+            console: Console::default(),
             log: Log::default(),
             policies: BTreeMap::new(),
             tokens: Vec::new(),

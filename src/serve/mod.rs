@@ -11,6 +11,7 @@
 //! does the same by other means: what was accepted is on disk. SIGHUP reloads; a bad file changes nothing.
 
 pub mod admission;
+pub mod console;
 pub mod core;
 mod housekeeping;
 pub mod http;

@@ -13,7 +13,7 @@ use super::{
     problem::{Problem, Result},
 };
 use crate::{
-    config::{Scope, TokenHash},
+    config::{Scope, Token, TokenHash},
     serve::in_force::InForce,
 };
 
@@ -44,17 +44,17 @@ impl fmt::Display for Peer {
 
 /// Who asks.
 #[derive(Debug, Clone)]
-pub(super) struct Caller {
+pub(in crate::serve) struct Caller {
     /// For the audit log: a token's name, or `unix:uid=N`.
-    pub(super) name: String,
+    pub(in crate::serve) name: String,
     scopes: Vec<Scope>,
     /// Policy of requests that name none.
-    pub(super) policy: Option<String>,
+    pub(in crate::serve) policy: Option<String>,
 }
 
 impl Caller {
     /// Fails unless the caller may do `scope`; `admin` may do all.
-    pub(super) fn require(&self, scope: Scope) -> Result<()> {
+    pub(in crate::serve) fn require(&self, scope: Scope) -> Result<()> {
         if self.may(scope) {
             return Ok(());
         }
@@ -62,13 +62,33 @@ impl Caller {
         Err(Problem::new(StatusCode::FORBIDDEN, "scope", detail))
     }
 
+    /// A token's holder.
+    fn of_token(token: &Token) -> Self {
+        Self { name: token.name.clone(), scopes: token.scopes.clone(), policy: token.policy.clone() }
+    }
+
+    /// Whoever may use the Unix socket, without a token.
+    pub(in crate::serve) fn over_socket(peer: &Peer, in_force: &InForce) -> Self {
+        Self { name: peer.to_string(), scopes: in_force.config.server.unix_scopes.clone(), policy: None }
+    }
+
+    /// Who holds the token of this hash, as long as it is in force.
+    pub(in crate::serve) fn of_hash(in_force: &InForce, hash: &TokenHash) -> Option<Self> {
+        in_force.config.tokens.iter().find(|token| token.hash == *hash).map(Self::of_token)
+    }
+
+    /// Whether the caller may do anything at all.
+    pub(in crate::serve) fn may_anything(&self) -> bool {
+        !self.scopes.is_empty()
+    }
+
     /// Who holds `token`, which did not come as a bearer's.
-    pub(super) fn holding(app: &App, token: &str) -> Result<Self> {
+    pub(in crate::serve) fn holding(app: &App, token: &str) -> Result<Self> {
         holder(&app.core.in_force(), token).ok_or_else(|| refused("the token is not known here"))
     }
 
     /// Whether the caller may do `scope`.
-    pub(super) fn may(&self, scope: Scope) -> bool {
+    pub(in crate::serve) fn may(&self, scope: Scope) -> bool {
         self.scopes.contains(&scope) || self.scopes.contains(&Scope::Admin)
     }
 }
@@ -83,9 +103,7 @@ impl FromRequestParts<App> for Caller {
                 let token = value.to_str().ok().and_then(bearer);
                 token.and_then(|token| holder(&in_force, token)).ok_or_else(|| refused("the token is not known here"))
             }
-            (None, Some(peer @ Peer::Unix { .. })) => {
-                Ok(Self { name: peer.to_string(), scopes: in_force.config.server.unix_scopes.clone(), policy: None })
-            }
+            (None, Some(peer @ Peer::Unix { .. })) => Ok(Self::over_socket(peer, &in_force)),
             (None, _) => Err(refused("a token is needed: `Authorization: Bearer …`")),
         }
     }
@@ -104,6 +122,5 @@ fn bearer(value: &str) -> Option<&str> {
 fn holder(in_force: &InForce, token: &str) -> Option<Caller> {
     let hash = TokenHash::of(token);
     let is_same = |known: &TokenHash| bool::from(known.hex().as_bytes().ct_eq(hash.hex().as_bytes()));
-    let found = in_force.config.tokens.iter().find(|known| is_same(&known.hash))?;
-    Some(Caller { name: found.name.clone(), scopes: found.scopes.clone(), policy: found.policy.clone() })
+    in_force.config.tokens.iter().find(|known| is_same(&known.hash)).map(Caller::of_token)
 }

@@ -16,10 +16,10 @@ use crate::store::JobId;
 /// Longest JSON body, in bytes.
 const MAX_JSON_BYTES: usize = 64 << 10;
 /// Longest text that a client gives, in characters.
-pub(super) const MAX_TEXT_CHARS: usize = 255;
+pub(in crate::serve) const MAX_TEXT_CHARS: usize = 255;
 
 /// The id in the path.
-pub(super) struct Id(pub(super) JobId);
+pub(in crate::serve) struct Id(pub(in crate::serve) JobId);
 
 impl FromRequestParts<App> for Id {
     type Rejection = Problem;
@@ -31,7 +31,7 @@ impl FromRequestParts<App> for Id {
 }
 
 /// The query, as `T`.
-pub(super) struct Params<T>(pub(super) T);
+pub(in crate::serve) struct Params<T>(pub(in crate::serve) T);
 
 impl<T: DeserializeOwned> FromRequestParts<App> for Params<T> {
     type Rejection = Problem;
@@ -43,7 +43,7 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Params<T> {
 }
 
 /// A JSON body, as `T`.
-pub(super) struct JsonBody<T>(pub(super) T);
+pub(in crate::serve) struct JsonBody<T>(pub(in crate::serve) T);
 
 impl<T: DeserializeOwned> FromRequest<App> for JsonBody<T> {
     type Rejection = Problem;
@@ -61,7 +61,7 @@ impl<T: DeserializeOwned> FromRequest<App> for JsonBody<T> {
 }
 
 /// Why a body could not be read.
-pub(super) fn body_problem(error: &axum::Error) -> Problem {
+pub(in crate::serve) fn body_problem(error: &axum::Error) -> Problem {
     let mut cause: Option<&dyn std::error::Error> = Some(error);
     while let Some(found) = cause {
         if found.is::<http_body_util::LengthLimitError>() {
@@ -86,7 +86,7 @@ fn source_text(error: &dyn std::error::Error) -> String {
 }
 
 /// A client's text for `key`: not empty, not long, no control characters.
-pub(super) fn text(key: &str, value: String) -> Result<String> {
+pub(in crate::serve) fn text(key: &str, value: String) -> Result<String> {
     if value.is_empty() || value.chars().count() > MAX_TEXT_CHARS || value.chars().any(char::is_control) {
         return Err(Problem::bad(format!(
             "{key}: must have 1-{MAX_TEXT_CHARS} characters, none of them control characters"
@@ -96,13 +96,13 @@ pub(super) fn text(key: &str, value: String) -> Result<String> {
 }
 
 /// A response with `value` as JSON.
-pub(super) fn json(value: &impl serde::Serialize) -> axum::response::Response {
+pub(in crate::serve) fn json(value: &impl serde::Serialize) -> axum::response::Response {
     let body = serde_json::to_vec(value).expect("plain structs of strings and numbers");
     with_type("application/json", body)
 }
 
 /// A response with `body` of `kind`.
-pub(super) fn with_type(kind: &'static str, body: impl Into<Body>) -> axum::response::Response {
+pub(in crate::serve) fn with_type(kind: &'static str, body: impl Into<Body>) -> axum::response::Response {
     let mut response = axum::response::Response::new(body.into());
     response.headers_mut().insert(header::CONTENT_TYPE, axum::http::HeaderValue::from_static(kind));
     response

@@ -3,17 +3,17 @@
 //! The routes' documentation is their contract: `/openapi.json` is made from it. [`upload`] takes audio in, [`scans`]
 //! shows and removes jobs, [`calls`] tells of live calls, [`judgement`] judges again and overrides, [`info`] tells about the service.
 
-mod auth;
-mod calls;
-mod extract;
+pub(in crate::serve) mod auth;
+pub(in crate::serve) mod calls;
+pub(in crate::serve) mod extract;
 mod info;
-mod judgement;
-mod problem;
-mod scans;
+pub(in crate::serve) mod judgement;
+pub(in crate::serve) mod problem;
+pub(in crate::serve) mod scans;
 mod signature;
 mod streams;
 mod timed;
-mod upload;
+pub(in crate::serve) mod upload;
 mod visit;
 
 pub use auth::Peer;
@@ -36,13 +36,18 @@ use utoipa::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::{problem::Problem, timed::TimedBody};
-use super::core::Core;
+use super::{
+    console::{self, Console},
+    core::Core,
+};
 use crate::store::random_hex;
 
 /// What handlers see.
 #[derive(Clone)]
 pub struct App {
-    core: Arc<Core>,
+    pub(in crate::serve) core: Arc<Core>,
+    /// Who is signed in to the console.
+    pub(in crate::serve) console: Arc<Console>,
     /// `/openapi.json`.
     openapi: Arc<str>,
     /// Of signed requests.
@@ -104,9 +109,10 @@ pub fn openapi() -> String {
 
 /// All routes over `core`.
 pub fn router(core: Arc<Core>) -> Router {
-    let app = App { core, openapi: openapi().into(), nonces: Arc::default() };
+    let app = App { core, console: Arc::default(), openapi: openapi().into(), nonces: Arc::default() };
     let (router, _) = documented().split_for_parts();
     router
+        .merge(console::router(&app))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(axum::extract::DefaultBodyLimit::disable())

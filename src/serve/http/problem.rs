@@ -18,7 +18,7 @@ use crate::store::StoreError;
 
 /// What went wrong.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub(super) struct Problem {
+pub(in crate::serve) struct Problem {
     /// Always `about:blank`: `code` tells problems apart.
     #[serde(rename = "type")]
     kind: &'static str,
@@ -35,13 +35,13 @@ pub(super) struct Problem {
 }
 
 /// Answers of every route that reads the store, for its documentation.
-pub(super) struct ReadFaults;
+pub(in crate::serve) struct ReadFaults;
 
 /// Answers of every route that writes to the store, for its documentation.
-pub(super) struct WriteFaults;
+pub(in crate::serve) struct WriteFaults;
 
 /// Answers of every route that takes a call over a WebSocket, for its documentation.
-pub(super) struct CallAnswers;
+pub(in crate::serve) struct CallAnswers;
 
 impl IntoResponses for CallAnswers {
     fn responses() -> BTreeMap<String, RefOr<Answer>> {
@@ -81,11 +81,11 @@ fn problem_answer(description: &str) -> RefOr<Answer> {
 }
 
 /// Result of a handler.
-pub(super) type Result<T, E = Problem> = std::result::Result<T, E>;
+pub(in crate::serve) type Result<T, E = Problem> = std::result::Result<T, E>;
 
 impl Problem {
     /// With `status`, `code` for programs and `detail` for people.
-    pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+    pub(in crate::serve) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         let title = status.canonical_reason().unwrap_or("Error");
         Self {
             kind: "about:blank",
@@ -97,35 +97,45 @@ impl Problem {
         }
     }
 
+    /// Of the answer.
+    pub(in crate::serve) fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// What people may know.
+    pub(in crate::serve) fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// A policy that is not in force here.
-    pub(super) fn no_policy() -> Self {
+    pub(in crate::serve) fn no_policy() -> Self {
         Self::conflict("no_such_policy", "policy: there is none of this name, see /v1/policies")
     }
 
     /// A request that cannot be meant so.
-    pub(super) fn bad(detail: impl Into<String>) -> Self {
+    pub(in crate::serve) fn bad(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "invalid_request", detail)
     }
 
     /// There is no such scan, or none that the caller may see.
-    pub(super) fn no_scan() -> Self {
+    pub(in crate::serve) fn no_scan() -> Self {
         Self::new(StatusCode::NOT_FOUND, "no_such_scan", "no scan has this id")
     }
 
     /// The scan is in a state in which this cannot be done.
-    pub(super) fn conflict(code: &'static str, detail: impl Into<String>) -> Self {
+    pub(in crate::serve) fn conflict(code: &'static str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, code, detail)
     }
 
     /// No room; come back later.
-    pub(super) fn full(retry_after_secs: u64) -> Self {
+    pub(in crate::serve) fn full(retry_after_secs: u64) -> Self {
         let detail = "as much work waits as may: try again later";
         let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "full", detail);
         Self { retry_after_secs: Some(retry_after_secs), ..problem }
     }
 
     /// The daemon stops.
-    pub(super) fn stopping() -> Self {
+    pub(in crate::serve) fn stopping() -> Self {
         let problem =
             Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the service is stopping: try again later");
         Self { retry_after_secs: Some(5), ..problem }
@@ -149,7 +159,7 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let body = serde_json::to_vec(&self).expect("strings and numbers");
         let mut response = Response::new(Body::from(body));
-        *response.status_mut() = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        *response.status_mut() = self.status_code();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(secs) = self.retry_after_secs {

@@ -1,0 +1,62 @@
+//! Style sheet and scripts, embedded in the program. Their addresses hold their hash, so browsers may keep them for ever.
+
+use std::sync::LazyLock;
+
+use axum::{
+    Router,
+    extract::Path,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+
+use super::refusal::Refusal;
+use crate::{
+    model::sha256_hex,
+    report::{SORT_SCRIPT, STYLE},
+    serve::http::{App, extract::with_type},
+};
+
+const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
+const CSS: &str = "text/css; charset=utf-8";
+
+/// Name, type and content of every file.
+const FILES: [(&str, &str, &[&str]); 2] =
+    [("style.css", CSS, &[STYLE, include_str!("static/console.css")]), ("sort.js", JAVASCRIPT, &[SORT_SCRIPT])];
+
+struct Asset {
+    name: &'static str,
+    kind: &'static str,
+    content: String,
+    address: String,
+}
+
+static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
+    let asset = |(name, kind, parts): (&'static str, &'static str, &[&str])| {
+        let content = parts.concat();
+        let hash = sha256_hex(content.as_bytes());
+        let address = format!("/console/static/{name}?{}", hash.get(..16).unwrap_or(&hash));
+        Asset { name, kind, content, address }
+    };
+    FILES.map(asset).into()
+});
+
+pub(super) fn routes() -> Router<App> {
+    Router::new().route("/console/static/{name}", get(file))
+}
+
+/// Where the file called `name` is.
+pub(super) fn address(name: &str) -> &'static str {
+    let found = ASSETS.iter().find(|asset| asset.name == name);
+    &found.expect("pages name only files of this table").address
+}
+
+async fn file(Path(name): Path<String>) -> Response {
+    let Some(asset) = ASSETS.iter().find(|asset| asset.name == name) else {
+        return Refusal::new(StatusCode::NOT_FOUND, "There is no such file.").into_response();
+    };
+    let mut response = with_type(asset.kind, asset.content.as_str());
+    let kept = HeaderValue::from_static("public, max-age=31536000, immutable");
+    response.headers_mut().insert(header::CACHE_CONTROL, kept);
+    response
+}

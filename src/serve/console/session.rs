@@ -1,0 +1,93 @@
+//! Who is signed in: a bounded table in memory, so that a restart signs everybody out.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use crate::{config::TokenHash, model::sha256_hex, store::random_hex};
+
+/// How long a session lasts.
+pub(super) const LIFE: Duration = Duration::from_secs(12 * 3_600);
+/// Most sessions; one more ends the oldest.
+const MOST: usize = 1_000;
+
+/// What the console knows of its visitors.
+pub struct Console {
+    /// By SHA-256 of the id that the cookie holds, so that comparing takes no secret's time.
+    sessions: Mutex<HashMap<String, Session>>,
+    /// Form token of those who need no session: whoever may use the Unix socket.
+    pub(super) socket_form_token: String,
+}
+
+/// One sign-in.
+#[derive(Debug, Clone)]
+pub(super) struct Session {
+    /// Whose token; once it is not in force any more, neither is the session.
+    pub(super) token: TokenHash,
+    /// Must be in every form that this session sends.
+    pub(super) form_token: String,
+    ends: Instant,
+}
+
+impl Default for Console {
+    fn default() -> Self {
+        Self { sessions: Mutex::default(), socket_form_token: random_hex::<32>() }
+    }
+}
+
+impl Console {
+    /// Begins a session; the id for its cookie.
+    pub(super) fn begin(&self, token: TokenHash, now: Instant) -> String {
+        let id = random_hex::<32>();
+        let mut sessions = self.lock();
+        sessions.retain(|_, session| session.ends > now);
+        if sessions.len() >= MOST {
+            let oldest = sessions.iter().min_by_key(|(_, session)| session.ends).map(|(key, _)| key.clone());
+            oldest.and_then(|key| sessions.remove(&key));
+        }
+        sessions.insert(key_of(&id), Session { token, form_token: random_hex::<32>(), ends: now + LIFE });
+        id
+    }
+
+    /// The session of this id, while it lasts.
+    pub(super) fn find(&self, id: &str, now: Instant) -> Option<Session> {
+        self.lock().get(&key_of(id)).filter(|session| session.ends > now).cloned()
+    }
+
+    /// Ends a session.
+    pub(super) fn end(&self, id: &str) {
+        self.lock().remove(&key_of(id));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Session>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn key_of(id: &str) -> String {
+    sha256_hex(id.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sessions_end_and_are_bounded() {
+        let (console, now) = (Console::default(), Instant::now());
+        let token = TokenHash::of("x");
+        let first = console.begin(token.clone(), now);
+        assert!(console.find(&first, now).is_some_and(|session| session.token == token));
+        assert!(console.find("", now).is_none() && console.find(&first, now + LIFE).is_none());
+        let later = now + Duration::from_secs(1);
+        let others: Vec<String> = (0..MOST).map(|_| console.begin(token.clone(), later)).collect();
+        assert!(console.find(&first, later).is_none(), "the oldest made room");
+        assert!(console.find(&others[0], later).is_some());
+        console.end(&others[0]);
+        assert!(console.find(&others[0], later).is_none());
+        console.begin(token, later + LIFE);
+        assert_eq!(console.lock().len(), 1, "those that are over are gone");
+    }
+}
