@@ -3,6 +3,7 @@
 
 mod asterisk_ws;
 mod audiosocket;
+mod console;
 mod core;
 mod genesys;
 mod pcm;

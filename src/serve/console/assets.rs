@@ -21,8 +21,10 @@ const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 
 /// Name, type and content of every file.
-const FILES: [(&str, &str, &[&str]); 2] =
-    [("style.css", CSS, &[STYLE, include_str!("static/console.css")]), ("sort.js", JAVASCRIPT, &[SORT_SCRIPT])];
+const FILES: [(&str, &str, &[&str]); 2] = [
+    ("style.css", CSS, &[STYLE, include_str!("static/console.css"), include_str!("static/live.css")]),
+    ("sort.js", JAVASCRIPT, &[SORT_SCRIPT]),
+];
 
 struct Asset {
     name: &'static str,

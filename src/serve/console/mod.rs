@@ -13,10 +13,16 @@
 
 mod access;
 mod assets;
+mod audit;
+mod calls;
+mod chart;
 mod guard;
 mod layout;
+mod overview;
 mod refusal;
+mod service;
 mod session;
+mod settings;
 mod sign_in;
 
 use axum::{Router, middleware, response::Redirect, routing::get};
@@ -31,6 +37,7 @@ pub(in crate::serve) fn router(app: &App) -> Router<App> {
         .route("/", get(|| async { Redirect::to("/console") }))
         .merge(assets::routes())
         .merge(sign_in::routes())
+        .merge(service::routes())
         .route("/console/{*rest}", get(refusal::no_page));
     pages.route_layer(middleware::from_fn_with_state(app.clone(), guard::around))
 }

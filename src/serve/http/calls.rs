@@ -29,7 +29,10 @@ use crate::{
         core::Core,
         live::{CallEvent, CallView, Happening},
     },
-    store::calls::{self, KeptCall},
+    store::{
+        JobId,
+        calls::{self, KeptCall},
+    },
 };
 
 /// Pause between two signs of life to a follower.
@@ -113,19 +116,23 @@ pub(super) async fn get(State(app): State<App>, caller: Caller, Id(id): Id) -> R
 )]
 pub(super) async fn events(State(app): State<App>, caller: Caller, Id(id): Id, request: Request) -> Result<Response> {
     caller.require(Scope::Read)?;
-    let (view, receiver) = app.core.calls.follow(&id).filter(|(view, _)| view.ending.is_none()).ok_or_else(no_call)?;
-    let follower = Follower { core: Arc::clone(&app.core), receiver, first: Some(view), is_over: false };
     let (mut parts, _) = request.into_parts();
     if parts.headers.contains_key(header::UPGRADE) {
+        let follower = Follower::of(&app, &id).ok_or_else(no_call)?;
         let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).await;
         let upgrade = upgrade.map_err(|e| Problem::bad(format!("Upgrade: {e}")))?;
         return Ok(upgrade.on_upgrade(move |socket| over_websocket(socket, follower)));
     }
-    let events = stream::unfold(follower, |mut follower| async move {
+    follow(&app, &id).ok_or_else(no_call)
+}
+
+/// The events of call `id` as Server-Sent Events; `None` where no such call goes on.
+pub(in crate::serve) fn follow(app: &App, id: &JobId) -> Option<Response> {
+    let events = stream::unfold(Follower::of(app, id)?, |mut follower| async move {
         let (name, data) = follower.next().await?;
         Some((Ok::<_, Infallible>(Event::default().event(name).data(data)), follower))
     });
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
+    Some(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
 }
 
 fn no_call() -> Problem {
@@ -149,6 +156,12 @@ struct Follower {
 }
 
 impl Follower {
+    /// Of a call that goes on.
+    fn of(app: &App, id: &JobId) -> Option<Self> {
+        let (view, receiver) = app.core.calls.follow(id).filter(|(view, _)| view.ending.is_none())?;
+        Some(Self { core: Arc::clone(&app.core), receiver, first: Some(view), is_over: false })
+    }
+
     /// Name and JSON of the next event; `None` after the last.
     async fn next(&mut self) -> Option<(&'static str, String)> {
         if let Some(call) = self.first.take() {

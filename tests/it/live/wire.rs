@@ -165,7 +165,7 @@ pub(super) fn listen(socket: &mut WebSocket<UnixStream>, mut texts: Vec<Value>) 
     }
 }
 
-fn has_tool(name: &str, command: &mut Command) -> bool {
+pub(super) fn has_tool(name: &str, command: &mut Command) -> bool {
     let found = command.output().is_ok_and(|output| output.status.success());
     if !found {
         assert!(std::env::var("CI").as_deref() != Ok("true"), "{name} is missing");
