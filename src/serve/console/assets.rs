@@ -21,9 +21,10 @@ const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 
 /// Name, type and content of every file.
-const FILES: [(&str, &str, &[&str]); 2] = [
+const FILES: [(&str, &str, &[&str]); 3] = [
     ("style.css", CSS, &[STYLE, include_str!("static/console.css"), include_str!("static/live.css")]),
     ("sort.js", JAVASCRIPT, &[SORT_SCRIPT]),
+    ("live.js", JAVASCRIPT, &[include_str!("static/live.js")]),
 ];
 
 struct Asset {

@@ -30,9 +30,8 @@ pub(super) fn table(calls: &[Shown], now: UnixMs) -> Markup {
             div.scroll role="region" aria-label="Calls" tabindex="0" {
                 table.calls {
                     thead { tr {
-                        th scope="col" { "Call" } th scope="col" { "Party" } th scope="col" { "So far" }
-                        th scope="col" { "LLR" } th.number scope="col" { "Now" } th.number scope="col" { "Last 10 s" }
-                        th.number scope="col" { "Speech" }
+                        th scope="col" { "Party" } th scope="col" { "So far" } th scope="col" { "LLR" }
+                        th.number scope="col" { "Now" } th.number scope="col" { "Last 10 s" } th.number scope="col" { "Speech" }
                     } }
                     @for shown in calls { tbody { (rows(shown, now)) } }
                 }
@@ -42,24 +41,21 @@ pub(super) fn table(calls: &[Shown], now: UnixMs) -> Markup {
 }
 
 fn rows(Shown { call, thresholds, first_verdict_secs }: &Shown, now: UnixMs) -> Markup {
-    let name = html! {
-        th scope="rowgroup" rowspan=(call.parties.len().max(1)) {
-            a href=(format!("/console/calls/{}", call.id)) { (name_of(call)) }
-            br; span.note { (call.transport.key().replace('_', " ")) ", " (age(call, now)) }
-        }
-    };
     html! {
-        @if call.parties.is_empty() {
-            tr { (name) td colspan="6" { span.note { "no audio yet" } } }
+        tr.call {
+            th scope="rowgroup" colspan="6" {
+                a href=(format!("/console/calls/{}", call.id)) { (name_of(call)) }
+                " " span.note { (call.transport.key().replace('_', " ")) ", for " (age(call, now)) }
+            }
         }
-        @for (index, party) in call.parties.iter().enumerate() {
+        @if call.parties.is_empty() { tr { td colspan="6" { span.note { "no audio yet" } } } }
+        @for party in &call.parties {
             @let view = &party.view;
             tr class=(chart::tone(view.decision)) {
-                @if index == 0 { (name) }
                 td { (printable(&view.name)) }
                 td {
                     (badge(view))
-                    @if let Some(words) = alert_mark(view) { " " span.alarm { (words) } }
+                    @if let Some(words) = alert_mark(view) { br; span.alarm { (words) } }
                     @if view.decision.is_none() && view.state == PartyState::Listening {
                         br; span.note { (format!("{:.1} of {first_verdict_secs:.0} s of speech", view.speech_secs)) }
                     }
@@ -81,7 +77,7 @@ pub(super) fn facts(call: &CallView, now: UnixMs) -> Markup {
         (
             "began",
             format!(
-                "{} UTC, {}",
+                "{} UTC, {} ago",
                 call.started_at.to_string().get(..19).unwrap_or_default().replace('T', " "),
                 age(call, now)
             ),
@@ -110,12 +106,14 @@ fn party_section(party: &PartyDetail, shown: &Shown) -> Markup {
     let label = format!("Segments of {} so far, also told by the LLR above", printable(&view.name));
     html! {
         section.party data-alert=[alert_words(view)] {
-            div.answer.small class=(chart::tone(view.decision)) {
+            div class={ "answer small " (chart::tone(view.decision)) } {
                 h2 { (printable(&view.name)) ": " (words(view)) }
                 p {
                     @match view.llr {
                         Some(_) => {
-                            "LLR " strong { (llr(view.llr)) } ", of the last 10 s " (llr(view.llr_last_10_secs)) "; "
+                            "LLR " strong { (llr(view.llr)) }
+                            @if view.llr_last_10_secs.is_some() { ", of the last 10 s " (llr(view.llr_last_10_secs)) }
+                            "; "
                             (format!("{:.0} s of speech in {:.0} s", view.speech_secs, view.audio_secs))
                         }
                         None => {
@@ -127,7 +125,7 @@ fn party_section(party: &PartyDetail, shown: &Shown) -> Markup {
                     }
                     "."
                 }
-                @if let Some(words) = alert_words(view) { p.alarm { (words) } }
+                @if let Some(words) = alert_mark(view) { p.alarm { (words) } }
             }
             @if let Some(verdict) = &party.latest {
                 (report::figure(verdict, None, &shown.thresholds, &label))
@@ -158,7 +156,7 @@ pub(super) fn name_of(call: &CallView) -> String {
 }
 
 fn age(call: &CallView, now: UnixMs) -> String {
-    format!("{} ago", clock(now.minus(call.started_at.0).0.max(0) as f64 / 1e3))
+    clock(now.minus(call.started_at.0).0.max(0) as f64 / 1e3)
 }
 
 fn badge(view: &PartyView) -> Markup {

@@ -96,6 +96,9 @@ fn now(facts: &Facts) -> Markup {
     let tile = |title: &str, number: String, rest: String| {
         html! { li { span.note { (title) } strong { (number) } span { (rest) } } }
     };
+    let named = |title: &str, name: String, rest: String| {
+        html! { li { span.note { (title) } strong.name { (name) } span { (rest) } } }
+    };
     html! {
         ul.tiles {
             (tile("Live calls", facts.live_calls.to_string(), format!("of {}, a verdict every {} s", facts.max_calls, facts.refresh_secs)))
@@ -104,8 +107,8 @@ fn now(facts: &Facts) -> Markup {
             @if let Some((free, whole)) = facts.disk {
                 (tile("Disk", gigabytes(free), format!("free of {}", gigabytes(whole))))
             }
-            (tile("Model", printable(&facts.model.0), format!("of {}", printable(&facts.model.1))))
-            (tile("Policy", printable(&facts.policy.0), format!(
+            (named("Model", printable(&facts.model.0), format!("of {}", printable(&facts.model.1))))
+            (named("Policy", printable(&facts.policy.0), format!(
                 "cloned below {}, genuine from {} on",
                 chart::signed(thresholds.spoof_below.into()),
                 chart::signed(thresholds.bona_fide_above.into()),

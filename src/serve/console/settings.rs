@@ -213,7 +213,7 @@ fn dead(facts: &Facts, forms: Option<&Forms<'_>>) -> Markup {
                                 td.time { (time(event.created_at)) }
                                 td { (printable(event.endpoint.trim_matches(['(', ')']))) }
                                 td { (event.kind) br; a href=(format!("/console/scans/{}", event.job)) { (event.job.as_str().get(..8).unwrap_or_default()) "…" } }
-                                td.wrap { (printable(event.error.as_deref().unwrap_or_default())) " (" (event.attempts) " attempts)" }
+                                td.wrap { (printable(event.error.as_deref().unwrap_or_default())) ", after " (event.attempts) @if event.attempts == 1 { " attempt" } @else { " attempts" } }
                                 @if let Some(forms) = forms { td { ((forms.send_again)(event.seq)) } }
                             }
                         }
