@@ -16,6 +16,7 @@ pub mod jobs;
 mod lane;
 pub mod list;
 pub mod outbox;
+pub mod portraits;
 mod schema;
 mod spool;
 mod types;

@@ -13,9 +13,15 @@
 
 mod access;
 mod assets;
+mod audio;
+mod decide;
+mod dossier;
+mod drop;
 mod guard;
+mod history;
 mod layout;
 mod refusal;
+mod scan;
 mod session;
 mod sign_in;
 
@@ -31,6 +37,11 @@ pub(in crate::serve) fn router(app: &App) -> Router<App> {
         .route("/", get(|| async { Redirect::to("/console") }))
         .merge(assets::routes())
         .merge(sign_in::routes())
+        .merge(drop::routes())
+        .merge(history::routes())
+        .merge(scan::routes())
+        .merge(decide::routes())
+        .merge(audio::routes())
         .route("/console/{*rest}", get(refusal::no_page));
     pages.route_layer(middleware::from_fn_with_state(app.clone(), guard::around))
 }
