@@ -142,7 +142,7 @@ impl Batch<'_> {
         let (engine, raw) = (self.engine, self.args.raw);
         let then = |mut scanned: Scanned<'_>| {
             let is_shown = plan.is_some_and(|plan| plan.shows(scanned.result.decision));
-            is_shown.then(|| Portrait::of(&mut scanned, &engine.limits)).transpose()
+            is_shown.then(|| Portrait::of(&mut scanned, &engine.limits, &|| true)).transpose()
         };
         match source {
             Source::File(path) => engine.scan_path_then(path, raw, then),

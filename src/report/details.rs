@@ -100,10 +100,15 @@ pub fn segments_table(segments: &[Segment], thresholds: &Thresholds) -> Markup {
     }
 }
 
+/// For scripts.
+fn secs(secs: f64) -> String {
+    format!("{secs:.2}")
+}
+
 fn row(segment: &Segment, thresholds: &Thresholds) -> Markup {
     let tone = segment.llr.map(|llr| Tone::of_llr(llr, thresholds));
     html! {
-        tr class=(tone.map_or("none", Tone::class)) {
+        tr class=(tone.map_or("none", Tone::class)) data-start=(secs(segment.start_secs)) data-end=(secs(segment.end_secs)) {
             td.time { (span(segment.start_secs, segment.end_secs)) }
             td { @match tone {
                 Some(tone) => { (super::answer::sign(tone)) (tone.of_segment()) },

@@ -52,7 +52,7 @@ pub fn figure(verdict: &Verdict, picture: Option<&Shown>, thresholds: &Threshold
         figure.evidence {
             div.plot {
                 svg.axis width="58" height=(height) aria-hidden="true" { (axis(picture, thresholds, place)) }
-                svg.graph width="100%" height=(height) role="img" aria-label=(label) {
+                svg.graph width="100%" height=(height) role="img" aria-label=(label) data-secs=(format!("{secs:.2}")) {
                     @if let Some(shown) = picture {
                         rect.dark x="0" y="0" width="100%" height=(px(PICTURE_HEIGHT)) {}
                         image href=(shown.href) x="0" y="0" width=(percent(shown.end_secs, secs))

@@ -10,36 +10,62 @@ use super::{
     strip::legend,
     words,
 };
-use crate::scan::{ChannelResult, ScanResult};
+use crate::{
+    decode::Tags,
+    scan::{ChannelResult, ScanResult},
+};
 
-/// The section; `portrait` is left out where the file was not read again.
-pub fn file_section(result: &ScanResult, portrait: Option<&Portrait>, basis: &Basis, level: Level) -> Markup {
+/// What is shown of a file beside its verdict, wherever it is kept.
+#[derive(Debug, Clone, Default)]
+pub struct Exhibits {
+    /// Spectrograms by channel.
+    pub pictures: Vec<(u16, Shown)>,
+    /// What the container says; `None` where the file was not read again.
+    pub tags: Option<Tags>,
+}
+
+impl Exhibits {
+    /// Embedded in the page.
+    pub fn embedded(portrait: &Portrait) -> Self {
+        let pictures = portrait.pictures.iter().map(|picture| (picture.channel, Shown::embedded(picture))).collect();
+        Self { pictures, tags: Some(portrait.tags.clone()) }
+    }
+}
+
+/// The section.
+pub fn file_section(result: &ScanResult, exhibits: &Exhibits, basis: &Basis, level: Level) -> Markup {
     html! {
         (answer::file_answer(result, basis, level))
+        (file_evidence(result, exhibits, basis))
+    }
+}
+
+/// The section without its answer.
+pub fn file_evidence(result: &ScanResult, exhibits: &Exhibits, basis: &Basis) -> Markup {
+    html! {
         @for channel in &result.channels {
             section.channel {
                 @if result.channels.len() > 1 { (answer::channel_answer(channel.channel, &channel.verdict, basis)) }
-                (channel_evidence(channel, portrait, basis))
+                (channel_evidence(channel, exhibits, basis))
             }
         }
         section {
             h3 { "About the file" }
-            (about_file(&result.input, portrait.map(|portrait| &portrait.tags)))
+            (about_file(&result.input, exhibits.tags.as_ref()))
         }
     }
 }
 
-fn channel_evidence(channel: &ChannelResult, portrait: Option<&Portrait>, basis: &Basis) -> Markup {
+fn channel_evidence(channel: &ChannelResult, exhibits: &Exhibits, basis: &Basis) -> Markup {
     let (verdict, number) = (&channel.verdict, channel.channel);
     let evidence = &verdict.evidence;
-    let pictures = portrait.map_or(&[][..], |portrait| &portrait.pictures);
-    let picture = pictures.iter().find(|picture| picture.channel == number).map(Shown::embedded);
+    let picture = exhibits.pictures.iter().find(|(channel, _)| *channel == number).map(|(_, shown)| shown);
     let label = format!("Channel {number} over time: {}. {}", words::title(verdict), words::place(verdict, basis));
     html! {
         @if evidence.segments.is_empty() && picture.is_none() {
             p.note { "Too short for a picture." }
         } @else {
-            (figure(verdict, picture.as_ref(), &basis.thresholds, &label))
+            (figure(verdict, picture, &basis.thresholds, &label))
             (legend(&basis.thresholds))
         }
         (quality_notes(evidence, basis))

@@ -36,7 +36,7 @@ pub use self::{
     basis::Basis,
     details::{quality_notes, segments_table},
     figure::{Shown, figure, small_strip},
-    file::file_section,
+    file::{Exhibits, file_evidence, file_section},
     limits::limits,
     origin::about_file,
     page::{SORT_SCRIPT, STYLE},
@@ -44,5 +44,6 @@ pub use self::{
     provenance::{provenance, shell_command},
     spectrogram::{MAX_COLUMNS, Picture},
     strip::{legend, patterns},
-    writer::{Plan, ReportWriter, SMALL_BATCH},
+    words::{Tone, file_title},
+    writer::{Plan, ReportWriter, SMALL_BATCH, one_page},
 };

@@ -24,13 +24,13 @@ pub struct Portrait {
 }
 
 impl Portrait {
-    /// Reads `scanned` once more.
+    /// Reads `scanned` once more. `pulse` is called every few milliseconds of work; once it returns `false`, the work ends.
     ///
     /// # Errors
-    /// The file cannot be read any more. Media that cannot be decoded have no pictures.
-    pub fn of(scanned: &mut Scanned<'_>, limits: &Limits) -> Result<Self> {
+    /// The file cannot be read any more, or [`Error::Interrupted`]. Media that cannot be decoded have no pictures.
+    pub fn of(scanned: &mut Scanned<'_>, limits: &Limits, pulse: &dyn Fn() -> bool) -> Result<Self> {
         let tags = Tags::read(Box::new(from_start(scanned)?), limits);
-        Ok(Self { pictures: draw(scanned, limits)?, tags })
+        Ok(Self { pictures: draw(scanned, limits, pulse)?, tags })
     }
 }
 
@@ -40,7 +40,7 @@ fn from_start(scanned: &mut Scanned<'_>) -> Result<std::fs::File> {
     scanned.file.try_clone().map_err(fault)
 }
 
-fn draw(scanned: &mut Scanned<'_>, limits: &Limits) -> Result<Vec<Picture>> {
+fn draw(scanned: &mut Scanned<'_>, limits: &Limits, pulse: &dyn Fn() -> bool) -> Result<Vec<Picture>> {
     let mut pictures = Vec::new();
     let (mut track, mut first_channel) = (0, 0);
     while let Some(last) = scanned.result.channels.last().filter(|last| last.channel >= first_channel) {
@@ -65,6 +65,9 @@ fn draw(scanned: &mut Scanned<'_>, limits: &Limits) -> Result<Vec<Picture>> {
             .collect();
         // Whatever ends the decoding, what came before it is drawn, as it was judged.
         while let Ok(Some(block)) = decoder.next_block() {
+            if !pulse() {
+                return Err(Error::Interrupted);
+            }
             lanes.iter_mut().for_each(|lane| lane.push(block.channel(usize::from(lane.plane))));
         }
         pictures.extend(lanes.into_iter().filter_map(Lane::finish));

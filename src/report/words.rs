@@ -11,14 +11,18 @@ use crate::{
 
 /// What a colour, a sign and a bar stand for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tone {
+pub enum Tone {
+    /// Likely a clone.
     Cloned,
+    /// Neither.
     Open,
+    /// Likely genuine.
     Genuine,
 }
 
 impl Tone {
-    pub(super) fn of(decision: Decision) -> Self {
+    /// Of a decision.
+    pub fn of(decision: Decision) -> Self {
         match decision {
             Decision::Spoof => Self::Cloned,
             Decision::BonaFide => Self::Genuine,
@@ -27,7 +31,7 @@ impl Tone {
     }
 
     /// Which side of the thresholds an LLR lies on.
-    pub(super) fn of_llr(Llr(llr): Llr, thresholds: &Thresholds) -> Self {
+    pub fn of_llr(Llr(llr): Llr, thresholds: &Thresholds) -> Self {
         if llr < thresholds.spoof_below {
             Self::Cloned
         } else if llr >= thresholds.bona_fide_above {
@@ -38,7 +42,7 @@ impl Tone {
     }
 
     /// Class of the style sheet.
-    pub(super) fn class(self) -> &'static str {
+    pub fn class(self) -> &'static str {
         match self {
             Self::Cloned => "cloned",
             Self::Genuine => "genuine",
@@ -47,7 +51,7 @@ impl Tone {
     }
 
     /// A mark that tells the three apart without colour.
-    pub(super) fn mark(self) -> &'static str {
+    pub fn mark(self) -> &'static str {
         match self {
             Self::Cloned => "▼",
             Self::Genuine => "▲",
@@ -56,11 +60,20 @@ impl Tone {
     }
 
     /// What a segment on that side says.
-    pub(super) fn of_segment(self) -> &'static str {
+    pub fn of_segment(self) -> &'static str {
         match self {
             Self::Cloned => "points to a clone",
             Self::Genuine => "points to a genuine voice",
             Self::Open => "undecided",
+        }
+    }
+
+    /// What a decision on that side says.
+    pub fn of_file(self) -> &'static str {
+        match self {
+            Self::Cloned => "Likely cloned",
+            Self::Open => "Inconclusive",
+            Self::Genuine => "Likely genuine",
         }
     }
 }
@@ -111,7 +124,7 @@ pub(super) fn list(mut parts: Vec<String>) -> String {
 }
 
 /// The answer on a file in a few words.
-pub(super) fn file_title(result: &ScanResult) -> String {
+pub fn file_title(result: &ScanResult) -> String {
     let single = <&[_; 1]>::try_from(result.channels.as_slice()).ok().map(|[only]| &only.verdict);
     match (result.decision, result.reason) {
         (Decision::Inconclusive, Some(reason @ (Reason::Undecodable | Reason::Damaged | Reason::LimitReached))) => {

@@ -11,7 +11,13 @@ use maud::html;
 use tempfile::NamedTempFile;
 
 use super::{
-    Basis, Level, Portrait, batch, batch::Row, file::file_section, limits::limits, page, provenance::provenance, words,
+    Basis, Level, Portrait, batch,
+    batch::Row,
+    file::{Exhibits, file_section},
+    limits::limits,
+    page,
+    provenance::provenance,
+    words,
 };
 use crate::{
     error::{Error, Result},
@@ -44,6 +50,17 @@ impl Plan {
     pub fn shows(&self, decision: Decision) -> bool {
         self.input_count <= SMALL_BATCH || decision != Decision::BonaFide
     }
+}
+
+/// The page of one file that was judged before.
+pub fn one_page(result: &ScanResult, exhibits: &Exhibits, basis: &Basis) -> String {
+    let content = html! {
+        article #file-1 { (file_section(result, exhibits, basis, Level::Page)) }
+        (page::section("What this does not say", &limits(basis)))
+        (page::section("Where this comes from", &provenance(basis, None)))
+    };
+    let title = format!("{} – clonewatch", words::file_title(result));
+    format!("{}{}{}", page::page_start(&title), content.0, page::page_end(false))
 }
 
 /// A report that is being written.
@@ -115,7 +132,8 @@ impl ReportWriter {
         let number = self.rows.len() + 1;
         if is_wanted && has_room {
             let level = if self.plan.input_count == 1 { Level::Page } else { Level::File };
-            let section = file_section(result, portrait, basis, level);
+            let exhibits = portrait.map(Exhibits::embedded).unwrap_or_default();
+            let section = file_section(result, &exhibits, basis, level);
             let section = html! { article #(format!("file-{number}")) { (section) } }.0;
             self.sections.write_all(section.as_bytes()).map_err(|e| Error::io("temporary file", e))?;
             self.section_bytes += section.len() as u64;

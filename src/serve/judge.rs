@@ -25,10 +25,12 @@ use crate::{
     decode::{OpenOptions, extension_of},
     error::{Error, Result},
     policy::Decision,
-    scan::Screening,
+    report::Portrait,
+    scan::{Scanned, Screening},
     store::{
         self, Audio, Job, JobId, Summary, UnixMs,
         jobs::{self, Again},
+        portraits,
         verdicts::{self, Keep, NewVerdict},
     },
 };
@@ -54,10 +56,16 @@ pub(super) fn work(core: &Arc<Core>, worker: usize) {
 
 /// What became of a job's audio.
 enum Heard {
-    Screening(Box<Screening>),
+    Findings(Box<Findings>),
     /// The job was deleted, or the daemon stops.
     Stopped,
     Fault(String),
+}
+
+struct Findings {
+    screening: Screening,
+    /// What is shown of it, where that is wanted and could be had.
+    portrait: Option<Arc<Portrait>>,
 }
 
 struct Run<'a> {
@@ -86,7 +94,7 @@ impl Run<'_> {
             !cancelled.load(Ordering::Relaxed) && !core.is_aborting()
         };
         match hear(core, &in_force, &job, &pulse) {
-            Heard::Screening(screening) => self.finish(&in_force, &job, *screening, started.elapsed()),
+            Heard::Findings(findings) => self.finish(&in_force, &job, *findings, started.elapsed()),
             Heard::Stopped => {
                 let id = job.id.clone();
                 self.write(move |tx| jobs::requeue(tx, &id, Again::Shutdown));
@@ -95,7 +103,8 @@ impl Run<'_> {
         }
     }
 
-    fn finish(&self, in_force: &InForce, job: &Job, screening: Screening, spent: Duration) {
+    fn finish(&self, in_force: &InForce, job: &Job, findings: Findings, spent: Duration) {
+        let Findings { screening, portrait } = findings;
         let core = self.core;
         let provenance =
             Source { model_id: &in_force.engine.model.manifest().id, model_sha256: in_force.engine.model.sha256() };
@@ -107,7 +116,13 @@ impl Run<'_> {
             && in_force.config.retention.flagged_audio_days > 0
             && job.audio == Some(Audio::Spool);
         let keep = if is_kept { Keep::Audio } else { Keep::Nothing };
-        let finished = self.write(move |tx| verdicts::finish(tx, &verdict, keep, UnixMs::now()));
+        let finished = self.write(move |tx| {
+            let finished = verdicts::finish(tx, &verdict, keep, UnixMs::now())?;
+            if let (Some(_), Some(portrait)) = (finished, &portrait) {
+                portraits::keep(tx, &verdict.job, portrait)?;
+            }
+            Ok(finished)
+        });
         // `None`: the store could not be written, so the job is done again after the next start.
         let Some(finished) = finished else { return };
         if keep == Keep::Nothing || finished.is_none() {
@@ -177,7 +192,19 @@ impl Run<'_> {
 fn hear(core: &Core, in_force: &InForce, job: &Job, pulse: &dyn Fn() -> bool) -> Heard {
     let screened = catch_unwind(AssertUnwindSafe(|| screen(core, in_force, job, pulse)));
     match screened {
-        Ok(Ok(screening)) => Heard::Screening(Box::new(screening)),
+        Ok(Ok(screening)) => {
+            let drawn = catch_unwind(AssertUnwindSafe(|| draw(core, in_force, job, &screening, pulse)));
+            // A verdict does not wait for its pictures.
+            let portrait = match drawn {
+                Ok(Ok(portrait)) => portrait.map(Arc::new),
+                Ok(Err(Error::Interrupted)) | Err(_) => None,
+                Ok(Err(error)) => {
+                    warn!(scan = %job.id, error = render::printable(&error.to_string()), "without pictures");
+                    None
+                }
+            };
+            Heard::Findings(Box::new(Findings { screening, portrait }))
+        }
         Ok(Err(Error::Interrupted)) => Heard::Stopped,
         Ok(Err(error)) => Heard::Fault(error.to_string()),
         Err(_) => Heard::Fault("a panic, see the log".into()),
@@ -185,10 +212,33 @@ fn hear(core: &Core, in_force: &InForce, job: &Job, pulse: &dyn Fn() -> bool) ->
 }
 
 fn screen(core: &Core, in_force: &InForce, job: &Job, pulse: &dyn Fn() -> bool) -> Result<Screening> {
+    let (file, options) = audio(core, job)?;
+    in_force.engine.screen_file(file, job.name.clone(), &options, pulse)
+}
+
+fn audio(core: &Core, job: &Job) -> Result<(File, OpenOptions)> {
     let path = core.audio_path(job).ok_or_else(|| Error::Fault("its audio is gone".into()))?;
     let file = File::open(&path).map_err(|e| Error::io(path.display(), e))?;
-    let options = OpenOptions { raw: None, extension: extension_of(Path::new(&job.name)) };
-    in_force.engine.screen_file(file, job.name.clone(), &options, pulse)
+    Ok((file, OpenOptions { raw: None, extension: extension_of(Path::new(&job.name)) }))
+}
+
+/// What the console shows of a file beyond its verdict, where that is kept.
+fn draw(
+    core: &Core,
+    in_force: &InForce,
+    job: &Job,
+    screening: &Screening,
+    pulse: &dyn Fn() -> bool,
+) -> Result<Option<Portrait>> {
+    let console = &in_force.config.console;
+    if !(console.enabled && console.keep_pictures) {
+        return Ok(None);
+    }
+    let (mut file, options) = audio(core, job)?;
+    // Pictures show what was heard; which policy judges it does not matter.
+    let result = &screening.clone().judge(&in_force.engine.policy);
+    let mut scanned = Scanned { file: &mut file, options: &options, result };
+    Portrait::of(&mut scanned, &in_force.engine.limits, pulse).map(Some)
 }
 
 /// What evidence was made by.

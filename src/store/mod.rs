@@ -17,6 +17,7 @@ mod lane;
 pub mod list;
 pub mod outbox;
 pub mod overview;
+pub mod portraits;
 mod schema;
 mod spool;
 mod types;

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use super::{Result, StoreError};
 
 /// Step `n` leads from `user_version` `n` to `n + 1`.
-pub(super) const STEPS: [&str; 3] = [
+pub(super) const STEPS: [&str; 4] = [
     // 1: jobs with their verdicts, events to deliver, the audit log.
     "CREATE TABLE jobs (
         seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -117,6 +117,20 @@ pub(super) const STEPS: [&str; 3] = [
         body TEXT NOT NULL                   -- the event as followers saw it, JSON
     ) STRICT;
     CREATE INDEX call_events_job ON call_events (job);",
+    // 4: what is shown of judged files.
+    "CREATE TABLE tags (
+        job TEXT PRIMARY KEY REFERENCES jobs (id) ON DELETE CASCADE,
+        tags TEXT NOT NULL                   -- what the container says, JSON
+    ) STRICT;
+    CREATE TABLE pictures (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+        channel INTEGER NOT NULL,
+        top_hz INTEGER NOT NULL,
+        end_secs REAL NOT NULL,
+        png BLOB NOT NULL,
+        UNIQUE (job, channel)
+    ) STRICT;",
 ];
 
 /// Brings `connection` up to date, each step in a transaction of its own.

@@ -177,6 +177,17 @@ pub fn result(connection: &Connection, job: &JobId, revision: Option<u32>) -> Re
     Ok(select.query_row(params![job, revision], |row| row.get(0)).optional()?)
 }
 
+/// What judged a job last: the policy's SHA-256, the model's id and its SHA-256.
+///
+/// # Errors
+/// The database's.
+pub fn judged_by(connection: &Connection, job: &JobId) -> Result<Option<[String; 3]>> {
+    let mut select = connection.prepare_cached(
+        "SELECT policy_sha256, model_id, model_sha256 FROM verdicts WHERE job = ?1 ORDER BY revision DESC LIMIT 1",
+    )?;
+    Ok(select.query_row([job], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?])).optional()?)
+}
+
 /// Evidence that can be judged again, with the model that it is of.
 #[derive(Debug, Clone)]
 pub struct StoredEvidence {

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use axum::{
     Router,
     extract::Path,
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -21,10 +21,15 @@ const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 
 /// Name, type and content of every file.
-const FILES: [(&str, &str, &[&str]); 3] = [
+const FILES: [(&str, &str, &[&str]); 8] = [
     ("style.css", CSS, &[STYLE, include_str!("static/console.css"), include_str!("static/live.css")]),
     ("sort.js", JAVASCRIPT, &[SORT_SCRIPT]),
+    ("wait.js", JAVASCRIPT, &[include_str!("static/wait.js")]),
+    ("player.js", JAVASCRIPT, &[include_str!("static/player.js")]),
+    ("scan.js", JAVASCRIPT, &[include_str!("static/scan.js")]),
+    ("drop.js", JAVASCRIPT, &[include_str!("static/drop.js")]),
     ("live.js", JAVASCRIPT, &[include_str!("static/live.js")]),
+    ("history.js", JAVASCRIPT, &[include_str!("static/history.js")]),
 ];
 
 struct Asset {
@@ -54,12 +59,15 @@ pub(super) fn address(name: &str) -> &'static str {
     &found.expect("pages name only files of this table").address
 }
 
-async fn file(Path(name): Path<String>) -> Response {
+async fn file(Path(name): Path<String>, uri: Uri) -> Response {
     let Some(asset) = ASSETS.iter().find(|asset| asset.name == name) else {
         return Refusal::new(StatusCode::NOT_FOUND, "There is no such file.").into_response();
     };
     let mut response = with_type(asset.kind, asset.content.as_str());
-    let kept = HeaderValue::from_static("public, max-age=31536000, immutable");
+    // Scripts name each other without the hash.
+    let is_exact = uri.path_and_query().is_some_and(|asked| asked.as_str() == asset.address);
+    let kept = if is_exact { "public, max-age=31536000, immutable" } else { "no-cache" };
+    let kept = HeaderValue::from_static(kept);
     response.headers_mut().insert(header::CACHE_CONTROL, kept);
     response
 }

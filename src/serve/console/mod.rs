@@ -13,13 +13,19 @@
 
 mod access;
 mod assets;
+mod audio;
 mod audit;
 mod calls;
 mod chart;
+mod decide;
+mod dossier;
+mod drop;
 mod guard;
+mod history;
 mod layout;
 mod overview;
 mod refusal;
+mod scan;
 mod service;
 mod session;
 mod settings;
@@ -38,6 +44,11 @@ pub(in crate::serve) fn router(app: &App) -> Router<App> {
         .merge(assets::routes())
         .merge(sign_in::routes())
         .merge(service::routes())
+        .merge(drop::routes())
+        .merge(history::routes())
+        .merge(scan::routes())
+        .merge(decide::routes())
+        .merge(audio::routes())
         .route("/console/{*rest}", get(refusal::no_page));
     pages.route_layer(middleware::from_fn_with_state(app.clone(), guard::around))
 }

@@ -6,10 +6,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{config::TokenHash, model::sha256_hex, store::random_hex};
+use crate::{
+    config::TokenHash,
+    model::sha256_hex,
+    store::{JobId, random_hex},
+};
 
 /// How long a session lasts.
 pub(super) const LIFE: Duration = Duration::from_secs(12 * 3_600);
+/// Requests within so long of another count as the same hearing.
+const HEARING: Duration = Duration::from_secs(600);
 /// Most sessions; one more ends the oldest.
 const MOST: usize = 1_000;
 
@@ -17,6 +23,8 @@ const MOST: usize = 1_000;
 pub struct Console {
     /// By SHA-256 of the id that the cookie holds, so that comparing takes no secret's time.
     sessions: Mutex<HashMap<String, Session>>,
+    /// Who was noted to hear which scan, and when.
+    hearings: Mutex<HashMap<(String, JobId), Instant>>,
     /// Form token of those who need no session: whoever may use the Unix socket.
     pub(super) socket_form_token: String,
 }
@@ -33,7 +41,7 @@ pub(super) struct Session {
 
 impl Default for Console {
     fn default() -> Self {
-        Self { sessions: Mutex::default(), socket_form_token: random_hex::<32>() }
+        Self { sessions: Mutex::default(), hearings: Mutex::default(), socket_form_token: random_hex::<32>() }
     }
 }
 
@@ -59,6 +67,17 @@ impl Console {
     /// Ends a session.
     pub(super) fn end(&self, id: &str) {
         self.lock().remove(&key_of(id));
+    }
+
+    /// Whether it is to be noted that `name` hears scan `id`: browsers ask for one recording in many pieces.
+    pub(super) fn is_first_hearing(&self, name: &str, id: &JobId) -> bool {
+        let now = Instant::now();
+        let mut hearings = self.hearings.lock().unwrap_or_else(PoisonError::into_inner);
+        hearings.retain(|_, at| now.duration_since(*at) < HEARING);
+        if hearings.len() >= MOST {
+            hearings.clear();
+        }
+        hearings.insert((name.to_owned(), id.clone()), now).is_none()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Session>> {

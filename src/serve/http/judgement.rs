@@ -12,9 +12,9 @@ use super::{
 use crate::{
     config::{Event, Scope},
     policy::Decision,
-    serve::judge::judge_again,
+    serve::{core::Core, judge::judge_again},
     store::{
-        Job, State as JobState, UnixMs, jobs,
+        Job, JobId, State as JobState, UnixMs, jobs,
         verdicts::{self, NewOverride},
     },
 };
@@ -34,7 +34,7 @@ pub(super) struct Again {
 /// What is judged again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum From {
+pub(in crate::serve) enum From {
     /// The stored evidence, of the model that heard it: at once, always possible.
     #[default]
     Evidence,
@@ -75,18 +75,35 @@ pub(super) async fn rejudge(
     Id(id): Id,
     JsonBody(again): JsonBody<Again>,
 ) -> Result<Response> {
-    caller.require(Scope::Admin)?;
     let core = &app.core;
+    rejudge_scan(core, &caller, &id, again.policy, again.from).await?;
+    let scan = core.store.read(move |c| jobs::get(c, &id)).await?.ok_or_else(Problem::no_scan)?;
+    let mut response = json(&Rejudged { judged_from: again.from, scan });
+    if again.from == From::Audio {
+        *response.status_mut() = StatusCode::ACCEPTED;
+    }
+    Ok(response)
+}
+
+/// Has scan `id` judged again under `policy`, where the caller may do that.
+pub(in crate::serve) async fn rejudge_scan(
+    core: &Core,
+    caller: &Caller,
+    id: &JobId,
+    policy: String,
+    from: From,
+) -> Result<()> {
+    caller.require(Scope::Admin)?;
     let in_force = core.in_force();
-    if in_force.policy(&again.policy).is_none() {
+    if in_force.policy(&policy).is_none() {
         return Err(Problem::no_policy());
     }
-    let (wanted, actor, policy) = (id.clone(), caller.name, again.policy);
+    let (wanted, actor) = (id.clone(), caller.name.clone());
     let job = core.store.read(move |c| jobs::get(c, &wanted)).await?.ok_or_else(Problem::no_scan)?;
     if job.state != JobState::Done {
         return Err(Problem::conflict("not_done", "only a scan that is done can be judged again"));
     }
-    match again.from {
+    match from {
         From::Evidence => {
             let wanted = id.clone();
             core.store.write(move |tx| judge_again(tx, &in_force, &wanted, &policy, &actor)).await?;
@@ -94,17 +111,12 @@ pub(super) async fn rejudge(
         }
         From::Audio => {
             let ticket = core.admit(job.bytes).map_err(|_| Problem::full(core.retry_after_secs()))?;
-            if !core.hear_again(&id, policy, actor, ticket).await? {
+            if !core.hear_again(id, policy, actor, ticket).await? {
                 return Err(Problem::conflict("no_audio", "the audio was not kept (retention.flagged_audio_days)"));
             }
         }
     }
-    let scan = core.store.read(move |c| jobs::get(c, &id)).await?.ok_or_else(Problem::no_scan)?;
-    let mut response = json(&Rejudged { judged_from: again.from, scan });
-    if again.from == From::Audio {
-        *response.status_mut() = StatusCode::ACCEPTED;
-    }
-    Ok(response)
+    Ok(())
 }
 
 /// A person's decision.
@@ -142,21 +154,34 @@ pub(super) async fn overrule(
     Id(id): Id,
     JsonBody(overruling): JsonBody<Overruling>,
 ) -> Result<Response> {
-    caller.require(Scope::Admin)?;
     let core = &app.core;
-    let decision = overruling.decision;
+    overrule_scan(core, &caller, &id, overruling.decision, overruling.note).await?;
+    let job = core.store.read(move |c| jobs::get(c, &id)).await?.ok_or_else(Problem::no_scan)?;
+    Ok(json(&job))
+}
+
+/// Notes a person's decision on scan `id`, where the caller may do that.
+pub(in crate::serve) async fn overrule_scan(
+    core: &Core,
+    caller: &Caller,
+    id: &JobId,
+    decision: Decision,
+    note: String,
+) -> Result<()> {
+    caller.require(Scope::Admin)?;
     let new = NewOverride {
         job: id.clone(),
         decision,
-        note: text("note", overruling.note)?,
-        actor: caller.name,
+        note: text("note", note)?,
+        actor: caller.name.clone(),
         endpoints: core.in_force().endpoints(Event::ScanOverridden, decision),
     };
     let was_done = core.store.write(move |tx| verdicts::overrule(tx, &new, UnixMs::now())).await?;
-    let job = core.store.read(move |c| jobs::get(c, &id)).await?.ok_or_else(Problem::no_scan)?;
     if !was_done {
+        let wanted = id.clone();
+        core.store.read(move |c| jobs::get(c, &wanted)).await?.ok_or_else(Problem::no_scan)?;
         return Err(Problem::conflict("not_done", "only a scan that is done can be overridden"));
     }
     core.announce();
-    Ok(json(&job))
+    Ok(())
 }

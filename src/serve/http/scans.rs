@@ -74,6 +74,7 @@ impl Wanted {
             source: self.source.map(|source| text("source", source)).transpose()?,
             label: self.label.map(|label| text("label", label)).transpose()?,
             before: self.cursor.map(cursor).transpose()?,
+            ..Filter::default()
         };
         Ok((filter, limit))
     }
@@ -200,7 +201,7 @@ pub(super) async fn delete(State(app): State<App>, caller: Caller, Id(id): Id) -
 }
 
 /// The job, where the caller may see it: all with `read`, its own with `submit`.
-pub(super) async fn visible(core: &Core, caller: &Caller, id: &JobId) -> Result<Job> {
+pub(in crate::serve) async fn visible(core: &Core, caller: &Caller, id: &JobId) -> Result<Job> {
     let id = id.clone();
     let job = core.store.read(move |c| jobs::get(c, &id)).await?;
     let may_see = |job: &Job| caller.may(Scope::Read) || (caller.may(Scope::Submit) && job.submitted_by == caller.name);

@@ -38,7 +38,7 @@ const FILE_BUFFER_BYTES: usize = 64 << 10;
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct About {
+pub(in crate::serve) struct About {
     /// File name: `path` of the result; its extension helps with headerless audio. Default: `upload`.
     #[param(min_length = 1, max_length = 255, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$")]
     name: Option<String>,
@@ -54,6 +54,12 @@ pub(super) struct About {
 }
 
 impl About {
+    /// As handed in by a page of ours.
+    pub(in crate::serve) fn from_console(name: Option<&str>, label: Option<&str>, policy: Option<&str>) -> Self {
+        let text = |text: Option<&str>| text.map(str::to_owned);
+        Self { name: text(name), label: text(label), source: Some("console".into()), policy: text(policy) }
+    }
+
     /// Takes one field of a form; `false` where there is no such field.
     fn set(&mut self, field: &str, value: String) -> bool {
         match field {
@@ -131,7 +137,7 @@ pub(super) struct Form {
         WriteFaults,
     )
 )]
-pub(super) async fn submit(
+pub(in crate::serve) async fn submit(
     State(app): State<App>,
     caller: Caller,
     Params(about): Params<About>,
