@@ -73,9 +73,10 @@ try {
   }
   say({ waits: "end" });
   for (const [width, page] of pages) {
-    await until(page, `return location.pathname === "/console/scans/${id}" && document.readyState === "complete"`)
-      .catch((error) => error.message.includes("navigat") || Promise.reject(error));
-    say({ width, ended_at: await page.evaluate(`location.pathname`) });
+    // The page is left while it is asked, which ends the asking.
+    const arrived = () => until(page, `return location.pathname === "/console/scans/${id}" && document.readyState === "complete"`);
+    await arrived().catch(arrived);
+    say({ width, ...await page.evaluate(`({ ended_at: location.pathname, heading: document.querySelector("h1").textContent })`) });
   }
 } finally {
   await browser.stop();

@@ -97,6 +97,7 @@ fn a_call_is_shown_while_it_goes_on_and_its_result_afterwards() {
     result_of(&daemon, &id);
     let over = daemon.get(&path);
     assert_eq!((over.status, over.header("location")), (303, Some(format!("/console/scans/{id}").as_str())));
+    assert!(page(&daemon, &format!("/console/scans/{id}")).contains("Likely cloned"), "its result");
     assert_eq!(daemon.get(&format!("/console/calls/{}", "0".repeat(32))).status, 404);
 
     let overview = page(&daemon, "/console/overview");
@@ -216,6 +217,7 @@ fn an_alert_appears_on_the_page_without_loading_it_again() {
         } else if said["waits"] == "end" {
             call.take().unwrap().stop();
         } else if said["ended_at"].is_string() {
+            assert!(said["heading"].as_str().unwrap().contains("Likely cloned"), "{said}");
             ends += 1;
         }
     }
