@@ -78,7 +78,7 @@ pub(super) fn content(facts: &Facts, forms: Option<&Forms<'_>>, told: Option<&st
 }
 
 fn scrolled(label: &str, table: &Markup) -> Markup {
-    html! { div.scroll role="region" aria-label=(label) tabindex="0" { (table) } }
+    html! { div.scroll.plain role="region" aria-label=(label) tabindex="0" { (table) } }
 }
 
 fn policies(in_force: &InForce) -> Markup {
