@@ -52,7 +52,10 @@ try {
     await page.evaluate(`window.isTheSamePage = true`);
     pages.push([width, page]);
   }
-  say({ before: await pages[0][1].evaluate(`document.getElementById("alert").hidden`) });
+  const list = await browser.page({ width: 1280 });
+  await list.open(`${base}/console/calls`);
+  const unalarmed = await list.evaluate(`document.getElementById("alert").hidden`);
+  say({ before: unalarmed && await pages[0][1].evaluate(`document.getElementById("alert").hidden`) });
   for (const [width, page] of pages) {
     await until(page, `return !document.getElementById("alert").hidden`);
     const alert = await page.evaluate(`({
@@ -64,6 +67,13 @@ try {
     say({ width, ...alert });
     await look(page, `call-${width}`);
   }
+  await list.evaluate(`{
+    window.seen = document.querySelector("[data-live] a");
+    seen.focus();
+  }`);
+  const kept = await until(list, `return !seen.isConnected && document.activeElement.matches("[data-live] a")`);
+  say({ focus_is_kept: kept });
+  await until(list, `return document.getElementById("alert").textContent.startsWith("case 4711: Alert: caller")`);
   for (const path of ["overview", "settings", "audit"]) {
     for (const width of [360, 1920]) {
       const page = await browser.page({ width, height: 1000, dark: width === 1920 });

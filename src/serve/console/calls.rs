@@ -51,7 +51,7 @@ fn rows(Shown { call, thresholds, first_verdict_secs }: &Shown, now: UnixMs) -> 
         @if call.parties.is_empty() { tr { td colspan="6" { span.note { "no audio yet" } } } }
         @for party in &call.parties {
             @let view = &party.view;
-            tr class=(chart::tone(view.decision)) {
+            tr class=(chart::tone(view.decision)) data-alert=[row_alert(call, view)] {
                 td { (printable(&view.name)) }
                 td {
                     (badge(view))
@@ -67,6 +67,18 @@ fn rows(Shown { call, thresholds, first_verdict_secs }: &Shown, now: UnixMs) -> 
             }
         }
     }
+}
+
+/// A standing alert, with the call's name.
+fn row_alert(call: &CallView, view: &PartyView) -> Option<String> {
+    alert_words(view).filter(|_| stands(view)).map(|words| format!("{}: {words}", name_of(call)))
+}
+
+/// All standing alerts, as they are read out on the page of all calls.
+pub(super) fn standing_alerts(calls: &[Shown]) -> String {
+    let of_call =
+        |call: &CallView| call.parties.iter().filter_map(|party| row_alert(call, &party.view)).collect::<Vec<_>>();
+    calls.iter().flat_map(|shown| of_call(&shown.call)).collect::<Vec<_>>().join(" ")
 }
 
 /// What a call is, apart from what its parties say.

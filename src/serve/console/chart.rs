@@ -69,7 +69,7 @@ pub(super) fn days(days: &[Day]) -> Markup {
                 (bar((left + 0.14 * slot, 0.36 * slot), day.cloned, most, "bar cloned"))
                 (bar((left + 0.50 * slot, 0.36 * slot), day.alerts, most, "bar alerts"))
                 // The last is always named; on a narrow screen four names fit.
-                @if (days.len() - 1 - index) % 4 == 0 {
+                @if (days.len() - 1 - index).is_multiple_of(4) {
                     text x=(share(left + 0.5 * slot)) y=(PLOT_HEIGHT + 16.0) text-anchor=(anchor(index, days.len())) {
                         (day_name(day))
                     }

@@ -61,10 +61,12 @@ pub(super) fn routes() -> Router<App> {
 /// `/console/calls`.
 async fn live_calls(State(app): State<App>, visitor: Visitor) -> Result<Response> {
     visitor.require(Scope::Read)?;
+    let calls = shown_calls(&app.core);
     let body = html! {
         h1 { "Live calls" }
-        p #live-status.note role="status" { "Kept up to date every two seconds." }
-        div data-live="/console/calls/table" { (table(&app.core)) }
+        (alert(&calls::standing_alerts(&calls)))
+        p #live-status.note role="status" { "As of now; with scripts the page keeps itself up to date." }
+        div data-live="/console/calls/table" { (calls::table(&calls, UnixMs::now())) }
     };
     Ok(Page::new("Live calls").of(&visitor).in_section(CALLS).with_scripts(&SCRIPTS).show(&body))
 }
@@ -72,12 +74,16 @@ async fn live_calls(State(app): State<App>, visitor: Visitor) -> Result<Response
 /// `/console/calls/table`: the changing part alone.
 async fn live_table(State(app): State<App>, visitor: Visitor) -> Result<Response> {
     visitor.require(Scope::Read)?;
-    Ok(fragment(table(&app.core)))
+    Ok(fragment(calls::table(&shown_calls(&app.core), UnixMs::now())))
 }
 
-fn table(core: &Core) -> Markup {
-    let shown: Vec<Shown> = core.calls.list().into_iter().map(|call| shown(core, call)).collect();
-    calls::table(&shown, UnixMs::now())
+fn shown_calls(core: &Core) -> Vec<Shown> {
+    core.calls.list().into_iter().map(|call| shown(core, call)).collect()
+}
+
+/// Where alerts are read out when they come.
+fn alert(words: &str) -> Markup {
+    html! { p #alert.answer.small.cloned role="alert" hidden[words.is_empty()] { (words) } }
 }
 
 /// With the policy in force; one that a reload took away is replaced by the default for drawing.
@@ -106,7 +112,7 @@ async fn live_call(State(app): State<App>, visitor: Visitor, id: Result<Id, Prob
     let body = html! {
         p { a href="/console/calls" { "All live calls" } }
         h1 { (title) }
-        p #alert.answer.small.cloned role="alert" hidden[alerts.is_empty()] { (alerts.join(" ")) }
+        (alert(&alerts.join(" ")))
         p #live-status.note role="status" { "As of now; with scripts the page follows the call." }
         div data-live=(live) data-events=(events) data-result=(result) { (calls::parties(&shown)) }
         (report::legend(&shown.thresholds))

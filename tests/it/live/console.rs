@@ -202,6 +202,7 @@ fn an_alert_appears_on_the_page_without_loading_it_again() {
     let mut alerts = 0;
     let mut views = 0;
     let mut ends = 0;
+    let mut keeps_focus = false;
     for said in said {
         if said["before"] == true {
             call.as_mut().unwrap().play(3);
@@ -214,6 +215,8 @@ fn an_alert_appears_on_the_page_without_loading_it_again() {
             assert_eq!((&said["overflow"], &said["complaints"]), (&0.into(), &serde_json::json!([])), "{said}");
             assert_eq!((&said["violations"], &said["landmarks"]), (&serde_json::json!([]), &3.into()), "{said}");
             views += 1;
+        } else if said["focus_is_kept"] == true {
+            keeps_focus = true;
         } else if said["waits"] == "end" {
             call.take().unwrap().stop();
         } else if said["ended_at"].is_string() {
@@ -222,5 +225,5 @@ fn an_alert_appears_on_the_page_without_loading_it_again() {
         }
     }
     assert!(child.wait().unwrap().success());
-    assert_eq!((alerts, views, ends), (2, 10, 2), "{}", daemon.log());
+    assert_eq!((alerts, views, ends, keeps_focus), (2, 10, 2, true), "{}", daemon.log());
 }
