@@ -41,7 +41,7 @@ pub fn limits(basis: &Basis) -> Markup {
 
 fn error_table(basis: &Basis) -> Markup {
     html! {
-        div.scroll { table.errors {
+        div.scroll tabindex="0" role="region" aria-label="Measured errors" { table.errors {
             thead { tr {
                 th scope="col" { "Recordings" }
                 th.number scope="col" { "Genuine called cloned" }

@@ -123,6 +123,45 @@ export class Page {
     return result.value;
   }
 
+  // Waits until `expression` is true.
+  async until(expression, what) {
+    const deadline = Date.now() + PATIENCE_MS;
+    while (!(await this.evaluate(expression))) {
+      if (Date.now() > deadline) throw new Error(`${what}: never came; ${this.complaints}`);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+
+  // Presses a key as a person does, on the element that `selector` finds.
+  async press(key, selector) {
+    await this.evaluate(`document.querySelector(${JSON.stringify(selector)}).focus()`);
+    const text = { Enter: "\r", " ": " " }[key];
+    const code = { Enter: 13, " ": 32, Home: 36, ArrowRight: 39 }[key];
+    const event = { key, text, windowsVirtualKeyCode: code };
+    await this.send("Input.dispatchKeyEvent", { type: text ? "keyDown" : "rawKeyDown", ...event });
+    await this.send("Input.dispatchKeyEvent", { type: "keyUp", ...event, text: undefined });
+  }
+
+  // Clicks into the element, at these shares of its width and height.
+  async click(selector, across = 0.5, down = 0.5) {
+    const [x, y] = await this.evaluate(`(() => {
+      const element = document.querySelector(${JSON.stringify(selector)});
+      element.scrollIntoView({ block: "center" });
+      const box = element.getBoundingClientRect();
+      return [box.left + ${across} * box.width, box.top + ${down} * box.height];
+    })()`);
+    for (const type of ["mousePressed", "mouseReleased"]) {
+      await this.send("Input.dispatchMouseEvent", { type, x, y, button: "left", clickCount: 1 });
+    }
+  }
+
+  // Chooses files in an input, as its dialogue does.
+  async choose(selector, files) {
+    const expression = `document.querySelector(${JSON.stringify(selector)})`;
+    const { result } = await this.send("Runtime.evaluate", { expression });
+    await this.send("DOM.setFileInputFiles", { files, objectId: result.objectId });
+  }
+
   async screenshot({ full = true } = {}) {
     const { data } = await this.send("Page.captureScreenshot", { captureBeyondViewport: full });
     return Buffer.from(data, "base64");

@@ -215,7 +215,7 @@ pub(super) struct Reply {
 }
 
 impl Reply {
-    fn parse(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
         let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
         let (head, body) = bytes.split_at(end);
         let head = String::from_utf8(head.to_vec()).ok()?;

@@ -6,6 +6,8 @@ mod bundle;
 mod capture;
 mod cli;
 #[cfg(unix)]
+mod console;
+#[cfg(unix)]
 mod daemon;
 mod decode;
 #[cfg(unix)]

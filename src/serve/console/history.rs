@@ -243,7 +243,7 @@ fn row(job: &Job, is_admin: bool) -> Markup {
                 }
             }
             td.number { @match job.llr {
-                Some(llr) => span.unit { (format!("{llr:+.2}").replace('-', "−")) },
+                Some(llr) => { span.unit { "LLR " } (format!("{llr:+.2}").replace('-', "−")) },
                 None => "–",
             } }
             td.wrap { (printable(&job.source)) }

@@ -118,8 +118,10 @@ fn player(job: &Job) -> Markup {
                 }
             }
             @if !job.audio_kept && !job.source.starts_with("live:") {
-                label for="own-copy" { "Your copy of the file" }
-                input #own-copy type="file";
+                div #own-copy-field {
+                    label for="own-copy" { "Your copy of the file" }
+                    input #own-copy type="file";
+                }
             }
             p.note #player-help hidden {
                 "Choose a time in the picture or in the table of segments to hear it. In the picture, the arrow keys move by a \

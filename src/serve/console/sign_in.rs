@@ -42,6 +42,8 @@ fn form(next: &str, fault: Option<&str>) -> Response {
         @if let Some(fault) = fault { p.fault role="alert" { (fault) } }
         form.card method="post" action="/console/sign-in" {
             input type="hidden" name="next" value=(next);
+            // Password managers ask for a name; there is none to fill in.
+            input type="text" name="username" value="token" autocomplete="username" hidden;
             label for="token" { "Token" }
             input #token type="password" name="token" required autocomplete="current-password" autofocus;
             p.note { "As " code { "clonewatch token new" } " printed it. What you may do here is what the token may do." }

@@ -38,6 +38,8 @@ class Player {
     this.audio.src = address;
     this.audio.hidden = false;
     this.note.textContent = words;
+    const field = this.section.querySelector("#own-copy-field");
+    if (field) field.hidden = true;
     if (this.sliders.length > 0) return;
     this.section.querySelector("#player-help").hidden = false;
     this.audio.addEventListener("error", () => this.refuse());
