@@ -32,6 +32,7 @@ mod serve_host;
 mod serve_reload;
 mod speech;
 mod systemd;
+mod tools;
 #[cfg(unix)]
 mod watch;
 mod webhook;

@@ -26,7 +26,7 @@ pub(super) struct Pen<'a> {
 /// What the marks mean, ended.
 pub(super) fn legend(pen: Pen<'_>) -> String {
     let Thresholds { spoof_below, bona_fide_above, .. } = *pen.thresholds;
-    let (low, high) = (mark_of(Llr(spoof_below)), mark_of(Llr(bona_fide_above)));
+    let (low, high) = (llr_mark(spoof_below), llr_mark(bona_fide_above));
     let painted = |tone, from: char, to: char| pen.colour.paint(tone, &format!("{from}–{to}"));
     let cloned = painted(Tone::Cloned, low, BLOCKS[BLOCKS.len() - 1]);
     let (open, genuine) = (painted(Tone::Open, high, low), painted(Tone::Genuine, BLOCKS[0], high));
@@ -88,11 +88,7 @@ fn paint_run(run: &[Segment], pen: Pen<'_>) -> String {
 }
 
 fn mark(segment: &Segment) -> char {
-    segment.llr.map_or('·', mark_of)
-}
-
-fn mark_of(Llr(llr): Llr) -> char {
-    llr_mark(llr)
+    segment.llr.map_or('·', |Llr(llr)| llr_mark(llr))
 }
 
 /// The block for an LLR: taller = more like a clone.

@@ -1,4 +1,4 @@
-//! What transports over WebSockets have in common: reading, the first message, refusals, digits, a close with a reason.
+//! What transports over WebSockets have in common: reading, the first message, refusals, a close with a reason.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,13 +8,11 @@ use axum::{
 };
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{Call, Ending, Refused};
+use super::{Ending, Refused};
 use crate::serve::core::Core;
 
 /// Longest time for a call to begin, and for a goodbye.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
-/// Digits of a call that are kept.
-const MAX_DIGITS: usize = 128;
 /// A close frame holds 123 bytes of reason.
 const MAX_REASON_BYTES: usize = 123;
 
@@ -90,17 +88,4 @@ pub(super) async fn close_after(socket: WebSocket, ending: &Ending) {
         _ => (close_code::AWAY, "the call is over".into()),
     };
     close(socket, fault).await;
-}
-
-/// The digits that were pressed during a call.
-#[derive(Default)]
-pub(super) struct Digits(String);
-
-impl Digits {
-    /// Notes more of them.
-    pub(super) fn press(&mut self, call: &Call, digits: &str) {
-        let room = MAX_DIGITS.saturating_sub(self.0.len());
-        self.0.extend(digits.chars().filter(char::is_ascii_graphic).take(room));
-        call.note("dtmf", &self.0);
-    }
 }
