@@ -63,6 +63,8 @@ fn the_units_agree_with_the_program() {
     let state = clonewatch::config::Store::default().dir;
     assert_eq!(state, Path::new("/var/lib/clonewatch"));
     assert!(service.contains("StateDirectory=clonewatch\n"));
+    // The tests of the daemon's memory rest on it.
+    assert!(service.contains("\nEnvironment=MALLOC_ARENA_MAX=1\n"));
     let seconds = |key: &str| -> u64 {
         let value =
             service.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_else(|| panic!("{key} is missing"));
