@@ -73,11 +73,18 @@ pub(super) fn refusal(refused: &Refused) -> Fault {
     (code, refused.to_string())
 }
 
-/// Closes with `code` and as much of `reason` as finds room.
+/// Closes with `code` and as much of `reason` as finds room. What the other side still sends is read and left alone: a socket
+/// that is dropped over unread bytes is reset, and the reason would be lost with it.
 pub(super) async fn close(mut socket: WebSocket, (code, mut reason): Fault) {
     reason.truncate(reason.floor_char_boundary(MAX_REASON_BYTES));
-    // The other side may be gone.
-    let _ = timeout(PATIENCE, socket.send(Message::Close(Some(CloseFrame { code, reason: reason.into() })))).await;
+    let goodbye = async {
+        let close = Message::Close(Some(CloseFrame { code, reason: reason.into() }));
+        if socket.send(close).await.is_ok() {
+            while let Some(Ok(_)) = socket.recv().await {}
+        }
+    };
+    // However it ends, it was only a courtesy.
+    let _ = timeout(PATIENCE, goodbye).await;
 }
 
 /// Closes after a call that ended so.
