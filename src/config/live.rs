@@ -73,10 +73,7 @@ impl AudioSocket {
     }
 
     fn check(&self, faults: &mut Faults) {
-        if !self.listen.ip().is_loopback() && self.allow.is_empty() {
-            let expected = "the networks that may connect, such as [\"10.0.0.0/8\"], where it listens beyond loopback";
-            faults.add("live.audiosocket.allow", "none", expected);
-        }
+        telephony::check_open("live.audiosocket.allow", self.listen.ip(), &self.allow, faults);
         for (kind, rate) in &self.rates_hz {
             let key = format!("live.audiosocket.rates_hz.{kind}");
             if message_type(kind).is_none() {

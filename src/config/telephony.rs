@@ -140,8 +140,8 @@ pub(super) fn check(ports: &[RtpPort], siprec: Option<&Siprec>, faults: &mut Fau
     faults.range("live.siprec.max_calls", siprec.max_calls, 1..=10_000);
 }
 
-/// RTP and SIPREC authenticate nobody, so beyond this machine the senders must be named.
-fn check_open(key: &str, address: IpAddr, allowed: &[Network], faults: &mut Faults) {
+/// RTP, SIPREC and AudioSocket authenticate nobody, so beyond this machine the senders must be named.
+pub(super) fn check_open(key: &str, address: IpAddr, allowed: &[Network], faults: &mut Faults) {
     if !address.is_loopback() && allowed.is_empty() {
         faults.add(key, "none", "the networks that may send, as there is no other protection beyond loopback");
     }

@@ -205,14 +205,7 @@ pub(super) fn px(value: f32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Insert;
-
-    const THRESHOLDS: Thresholds = Thresholds {
-        spoof_below: -2.0,
-        bona_fide_above: 1.0,
-        min_speech_secs: 2.0,
-        insert: Insert { spoof_below: -2.0, drop_nats: 2.0, min_windows: 3 },
-    };
+    use crate::cli::render::samples::THRESHOLDS;
 
     fn segments(count: usize, llr: impl Fn(usize) -> Option<f32>) -> Vec<Segment> {
         let segment = |index: usize| Segment {

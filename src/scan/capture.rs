@@ -13,9 +13,6 @@ use crate::{
     rtp::Event,
 };
 
-/// Silence is screened in pieces of this many samples.
-const SILENCE: [f32; 4_000] = [0.0; 4_000];
-
 impl Engine {
     /// Hears an open capture file.
     pub(super) fn screen_capture(
@@ -65,9 +62,6 @@ struct Channels<'a> {
 struct Channel {
     lane: Lane,
     first_rate_hz: u32,
-    sample_rate_hz: u32,
-    samples: u64,
-    secs: f64,
 }
 
 impl Channels<'_> {
@@ -79,26 +73,16 @@ impl Channels<'_> {
                     return Err(limit("max_streams", format!("more than {most} streams")));
                 }
                 let lane = Lane::new(&self.engine.model, rate_hz)?;
-                let channel = Channel { lane, first_rate_hz: rate_hz, sample_rate_hz: rate_hz, samples: 0, secs: 0.0 };
-                self.open.push(channel);
+                self.open.push(Channel { lane, first_rate_hz: rate_hz });
             }
-            (Some(channel), Event::Rate(rate_hz)) => {
-                channel.secs += channel.samples as f64 / f64::from(channel.sample_rate_hz);
-                (channel.samples, channel.sample_rate_hz) = (0, rate_hz);
-                channel.lane.set_rate(rate_hz)?;
-            }
+            (Some(channel), Event::Rate(rate_hz)) => channel.lane.set_rate(rate_hz)?,
             (Some(channel), Event::Samples(samples)) => {
-                channel.count(samples.len() as u64, self.engine.limits.max_decoded_secs)?;
+                channel.check(samples.len() as u64, self.engine.limits.max_decoded_secs)?;
                 channel.lane.push(samples)?;
             }
             (Some(channel), Event::Gap(samples)) => {
-                channel.count(samples, self.engine.limits.max_decoded_secs)?;
-                let mut left = samples;
-                while left > 0 {
-                    let part = left.min(SILENCE.len() as u64);
-                    channel.lane.push(&SILENCE[..part as usize])?;
-                    left -= part;
-                }
+                channel.check(samples, self.engine.limits.max_decoded_secs)?;
+                channel.lane.push_silence(samples)?;
             }
             (None, _) | (_, Event::Dtmf(_)) => {}
         }
@@ -124,9 +108,9 @@ impl Channels<'_> {
 }
 
 impl Channel {
-    fn count(&mut self, samples: u64, max_secs: u64) -> std::result::Result<(), Failure> {
-        self.samples = self.samples.saturating_add(samples);
-        if self.secs + self.samples as f64 / f64::from(self.sample_rate_hz) > max_secs as f64 {
+    /// Whether there is room for `samples` more.
+    fn check(&self, samples: u64, max_secs: u64) -> std::result::Result<(), Failure> {
+        if self.lane.secs_with(samples) > max_secs as f64 {
             return Err(limit("max_decoded_secs", format!("more than {max_secs} s of audio")));
         }
         Ok(())

@@ -16,7 +16,14 @@ pub(crate) struct Lane {
     resampler: Resampler,
     screener: Screener,
     at_16k: Vec<f32>,
+    sample_rate_hz: u32,
+    /// Samples at this rate, and seconds at earlier ones.
+    samples: u64,
+    earlier_secs: f64,
 }
+
+/// Silence is screened in pieces of this many samples.
+static SILENCE: [f32; 8_000] = [0.0; 8_000];
 
 impl Lane {
     /// At the start of a channel of `sample_rate_hz`.
@@ -25,7 +32,8 @@ impl Lane {
     /// [`Error::Fault`] for a rate that cannot be converted.
     pub(crate) fn new(model: &Arc<ModelBundle>, sample_rate_hz: u32) -> Result<Self> {
         let (level, screener) = (LevelMeter::new(), Screener::new(Arc::clone(model)));
-        Ok(Self { level, resampler: resampler(sample_rate_hz)?, screener, at_16k: Vec::new() })
+        let resampler = resampler(sample_rate_hz)?;
+        Ok(Self { level, resampler, screener, at_16k: Vec::new(), sample_rate_hz, samples: 0, earlier_secs: 0.0 })
     }
 
     /// Takes samples in -1..1.
@@ -33,10 +41,35 @@ impl Lane {
     /// # Errors
     /// [`Error::Fault`] where the network fails.
     pub(crate) fn push(&mut self, samples: &[f32]) -> Result<()> {
+        self.samples += samples.len() as u64;
         self.level.push(samples);
         self.at_16k.clear();
         self.resampler.push(samples, &mut self.at_16k);
         self.screener.push(&self.at_16k).map_err(fault)
+    }
+
+    /// Takes so many samples' time without audio.
+    ///
+    /// # Errors
+    /// As [`Lane::push`].
+    pub(crate) fn push_silence(&mut self, samples: u64) -> Result<()> {
+        let mut left = samples;
+        while left > 0 {
+            let part = left.min(SILENCE.len() as u64);
+            self.push(&SILENCE[..part as usize])?;
+            left -= part;
+        }
+        Ok(())
+    }
+
+    /// Length of what was pushed.
+    pub(crate) fn secs(&self) -> f64 {
+        self.secs_with(0)
+    }
+
+    /// The length with so many samples more.
+    pub(crate) fn secs_with(&self, more: u64) -> f64 {
+        self.earlier_secs + self.samples.saturating_add(more) as f64 / f64::from(self.sample_rate_hz)
     }
 
     /// Goes on at another rate.
@@ -46,7 +79,8 @@ impl Lane {
     pub(crate) fn set_rate(&mut self, sample_rate_hz: u32) -> Result<()> {
         let next = resampler(sample_rate_hz)?;
         self.flush()?;
-        self.resampler = next;
+        (self.earlier_secs, self.samples) = (self.secs(), 0);
+        (self.resampler, self.sample_rate_hz) = (next, sample_rate_hz);
         Ok(())
     }
 

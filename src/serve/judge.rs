@@ -109,7 +109,8 @@ impl Run<'_> {
         let provenance =
             Source { model_id: &in_force.engine.model.manifest().id, model_sha256: in_force.engine.model.sha256() };
         let evidence = serde_json::to_vec(&screening).ok();
-        let verdict = judge(in_force, job, screening, &provenance, "clonewatch");
+        let asked = Asked { id: &job.id, policy: &job.policy, actor: "clonewatch" };
+        let verdict = judge(in_force, &asked, screening, &provenance);
         let verdict = NewVerdict { evidence, ..verdict };
         let decision = verdict.summary.decision;
         let is_kept = decision == Decision::Spoof
@@ -247,17 +248,18 @@ pub(super) struct Source<'a> {
     pub(super) model_sha256: &'a str,
 }
 
-/// Applies the policy of `job`. A policy that a reload took away is replaced by the default one, and the result says so
+/// Which scan is judged, by which policy, for whom.
+pub(super) struct Asked<'a> {
+    pub(super) id: &'a JobId,
+    pub(super) policy: &'a str,
+    pub(super) actor: &'a str,
+}
+
+/// Applies the policy that is asked for. A policy that a reload took away is replaced by the default one, and the result says so
 /// by its id.
-pub(super) fn judge(
-    in_force: &InForce,
-    job: &Job,
-    screening: Screening,
-    source: &Source<'_>,
-    actor: &str,
-) -> NewVerdict {
-    let named = in_force.policy(&job.policy).or_else(|| {
-        warn!(scan = %job.id, policy = %job.policy, "the policy is gone: judged by the default one");
+pub(super) fn judge(in_force: &InForce, asked: &Asked<'_>, screening: Screening, source: &Source<'_>) -> NewVerdict {
+    let named = in_force.policy(asked.policy).or_else(|| {
+        warn!(scan = %asked.id, policy = %asked.policy, "the policy is gone: judged by the default one");
         in_force.policy(&in_force.config.default_policy).or_else(|| in_force.policy(DEFAULT_POLICY))
     });
     let named = named.expect("the policy `default` always exists");
@@ -280,12 +282,12 @@ pub(super) fn judge(
         model_sha256: source.model_sha256.to_owned(),
     };
     NewVerdict {
-        job: job.id.clone(),
+        job: asked.id.clone(),
         result: Jsonl(provenance).result(&result).into_bytes(),
         evidence: None,
         endpoints: in_force.endpoints(Event::ScanFinished, summary.decision),
         summary,
-        actor: actor.to_owned(),
+        actor: asked.actor.to_owned(),
     }
 }
 
@@ -300,10 +302,9 @@ pub(super) fn judge_again(
     policy: &str,
     actor: &str,
 ) -> store::Result<Option<u32>> {
-    let (Some(job), Some(stored)) = (jobs::get(tx, id)?, verdicts::evidence(tx, id)?) else { return Ok(None) };
+    let Some(stored) = verdicts::evidence(tx, id)? else { return Ok(None) };
     let fault = |e: serde_json::Error| store::StoreError::Evidence(e.to_string());
     let screening: Screening = serde_json::from_slice(&stored.evidence).map_err(fault)?;
-    let job = Job { policy: policy.to_owned(), ..job };
     let source = Source { model_id: &stored.model_id, model_sha256: &stored.model_sha256 };
-    verdicts::rejudge(tx, &judge(in_force, &job, screening, &source, actor), UnixMs::now())
+    verdicts::rejudge(tx, &judge(in_force, &Asked { id, policy, actor }, screening, &source), UnixMs::now())
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{
-    Job, JobId, Result, State, UnixMs,
+    Job, JobId, Result, UnixMs,
     audit::{self, Entry},
     jobs, outbox,
 };
@@ -46,35 +46,6 @@ impl StoredCall {
 
     fn source(&self) -> String {
         format!("live:{}", self.transport)
-    }
-
-    /// The job that it is, for a verdict.
-    pub fn job(&self, bytes: u64, sha256: String) -> Job {
-        Job {
-            id: self.id.clone(),
-            state: State::Running,
-            name: self.name().to_owned(),
-            label: None,
-            source: self.source(),
-            submitted_by: self.actor.clone(),
-            policy: self.policy.clone(),
-            bytes,
-            sha256,
-            accepted_at: self.started,
-            started_at: Some(self.started),
-            finished_at: None,
-            error: None,
-            audio_kept: false,
-            revision: 0,
-            decision: None,
-            reason: None,
-            llr: None,
-            action: None,
-            overridden: None,
-            audio: None,
-            seq: 0,
-            attempts: 1,
-        }
     }
 }
 

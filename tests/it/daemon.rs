@@ -203,6 +203,8 @@ fn spawn(folder: &Path) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_clonewatch"));
     command.args(["serve", "--config"]).arg(folder.join("clonewatch.toml"));
     command.env_remove("JOURNAL_STREAM").env_remove("NOTIFY_SOCKET");
+    // As the unit has it.
+    command.env("MALLOC_ARENA_MAX", "1");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap()
 }
 

@@ -30,6 +30,7 @@ use serde_json::Value;
 
 use super::{
     daemon::{Daemon, Setup, sample, scan_line},
+    tools::{has_program, has_tool},
     webhook::until,
 };
 

@@ -34,6 +34,7 @@ mod serve_host;
 mod serve_reload;
 mod speech;
 mod systemd;
+mod tools;
 #[cfg(unix)]
 mod watch;
 mod webhook;

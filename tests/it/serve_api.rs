@@ -7,13 +7,18 @@ mod lists;
 
 use std::{
     fs,
+    io::{Read, Write},
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
 };
 
 use serde_json::Value;
 
-use super::webhook::{text, until};
+use super::{
+    tools::has_tool,
+    webhook::{text, until},
+};
 
 /// A policy that calls nothing cloned.
 const LENIENT: &str = "[policies.lenient]\nspoof_below = -50.0\nbona_fide_above = -40.0\n[policies.lenient.insert]\nspoof_below = -90.0\n";
@@ -21,15 +26,6 @@ const LENIENT: &str = "[policies.lenient]\nspoof_below = -50.0\nbona_fide_above 
 /// False, with a word on it, where curl is missing; in CI that is a failure.
 fn has_curl() -> bool {
     has_tool("curl", Command::new("curl").arg("--version"))
-}
-
-fn has_tool(name: &str, command: &mut Command) -> bool {
-    let found = command.output().is_ok_and(|output| output.status.success());
-    if !found {
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "{name} is missing");
-        eprintln!("{name} is missing: not compared");
-    }
-    found
 }
 
 /// A daemon on a folder of its own.
@@ -106,6 +102,17 @@ impl Drop for Daemon {
     }
 }
 
+/// Whether a daemon answers at `socket`.
+fn answers(socket: &Path) -> bool {
+    let asked = UnixStream::connect(socket).and_then(|mut stream| {
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: clonewatch\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    });
+    asked.is_ok_and(|answer| answer.starts_with("HTTP/1.1 200 "))
+}
+
 fn spawn(folder: &Path, config: &str) -> Child {
     let at = |name: &str| folder.join(name).display().to_string();
     let socket = folder.join("sock");
@@ -125,10 +132,11 @@ fn spawn(folder: &Path, config: &str) -> Child {
     command.args(["serve", "--config"]).arg(folder.join("clonewatch.toml"));
     command.env_remove("JOURNAL_STREAM").env_remove("NOTIFY_SOCKET");
     let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
-    until("the socket", || {
+    // The socket is there before the others are open: an answer over it comes after.
+    until("the daemon to answer", || {
         let log = || fs::read_to_string(folder.join("log")).unwrap_or_default();
         assert!(!has_ended(&child), "it ended: {}", log());
-        socket.exists()
+        answers(&socket)
     });
     child
 }

@@ -56,6 +56,8 @@ impl Daemon {
         let program = std::env::current_exe().map_err(fault)?;
         let mut command = Command::new(program);
         command.args(["serve", "--config"]).arg(folder.path().join("clonewatch.toml"));
+        // As the unit has it.
+        command.env("MALLOC_ARENA_MAX", "1");
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().map_err(fault)?;
         let mut daemon = Self { folder, child, port };
         daemon.until_ready()?;

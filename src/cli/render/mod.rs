@@ -6,7 +6,7 @@ mod strip;
 mod text;
 
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 
 pub use self::{
     csv::Csv,

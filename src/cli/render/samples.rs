@@ -9,7 +9,7 @@ use crate::{
     speech::{FrameClass, Quality},
 };
 
-pub(super) const THRESHOLDS: Thresholds = Thresholds {
+pub(crate) const THRESHOLDS: Thresholds = Thresholds {
     spoof_below: -2.0,
     bona_fide_above: 1.0,
     min_speech_secs: 2.0,

@@ -14,7 +14,8 @@ use tokio::time::Instant;
 use super::{
     Call, Ending, NewCall, Party, Transport,
     coding::Decoder,
-    socket::{Client, Digits, Fault, PATIENCE, Received, close, close_after, greeting, receive, refusal},
+    digits::Digits,
+    socket::{Client, Fault, PATIENCE, Received, close, close_after, greeting, receive, refusal},
 };
 use crate::serve::core::Core;
 

@@ -15,7 +15,7 @@ use tokio::{
 };
 use tracing::{debug, info, warn};
 
-use super::{Call, Ending, NewCall, Party, Refused, Transport};
+use super::{Call, Ending, NewCall, Party, Refused, Transport, digits::Digits};
 use crate::{
     config::{AudioSocket, is_allowed},
     decode::parts::SampleCoding,
@@ -26,8 +26,6 @@ use crate::{
 const GREETING: Duration = Duration::from_secs(10);
 /// Pause after the system refused a connection, most likely for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
-/// Digits of a call that are kept.
-const MAX_DIGITS: usize = 128;
 /// Our own goodbye.
 const HANG_UP: [u8; 3] = [0x00, 0, 0];
 
@@ -90,7 +88,7 @@ async fn connection(stream: TcpStream, address: IpAddr, core: Arc<Core>) {
 }
 
 async fn hear(call: &Call, config: &AudioSocket, stream: &mut BufReader<TcpStream>) -> Ending {
-    let mut ear = Ear { call, config, party: None, digits: String::new(), samples: Vec::new() };
+    let mut ear = Ear { call, config, party: None, digits: Digits::default(), samples: Vec::new() };
     loop {
         let message = tokio::select! {
             message = Message::read(stream) => message,
@@ -108,7 +106,7 @@ struct Ear<'a> {
     call: &'a Call,
     config: &'a AudioSocket,
     party: Option<Party>,
-    digits: String,
+    digits: Digits,
     samples: Vec<f32>,
 }
 
@@ -118,10 +116,8 @@ impl Ear<'_> {
         match message.kind {
             0x00 => return Some(Ending::Completed),
             0x03 => {
-                let digits = message.payload.iter().filter(|byte| byte.is_ascii_graphic());
-                let room = MAX_DIGITS.saturating_sub(self.digits.len());
-                self.digits.extend(digits.take(room).map(|byte| char::from(*byte)));
-                self.call.note("dtmf", &self.digits);
+                let digits: String = message.payload.iter().map(|byte| char::from(*byte)).collect();
+                self.digits.press(self.call, &digits);
             }
             0xff => {
                 let code = message.payload.first().copied().unwrap_or(0);

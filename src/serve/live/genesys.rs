@@ -16,7 +16,8 @@ use serde_json::{Value, json};
 
 use super::{
     Call, Ending, NewCall, Party, Refused, Transport,
-    socket::{Client, Digits, PATIENCE, Received, close, greeting, receive, refusal},
+    digits::Digits,
+    socket::{Client, PATIENCE, Received, close, greeting, receive, refusal},
 };
 use crate::{decode::parts::SampleCoding, serve::core::Core};
 

@@ -28,8 +28,6 @@ use crate::{
 
 /// Most audio that is screened before other parties get their turn, in seconds.
 const TURN_SECS: f64 = 2.0;
-/// Samples of a gap that are screened at a time.
-const GAP_BLOCK: usize = 8_000;
 /// Least audio between two looks at a party without a verdict, in seconds.
 const LOOK_SECS: f64 = 0.1;
 /// Pace at which only complete chunks bring a verdict, in seconds.
@@ -56,11 +54,10 @@ pub(super) struct Outcome {
 
 struct Hearing {
     lane: Lane,
-    sample_rate_hz: u32,
     alert: Alert,
+    /// Of the samples that came, and how many they were.
     hasher: Sha256,
     samples: u64,
-    audio_secs: f64,
     chunks: u64,
     /// Whether there is enough speech for verdicts.
     is_judged: bool,
@@ -75,11 +72,9 @@ impl Shared {
         inbox.wanted_secs = TURN_SECS.min(first_secs);
         let hearing = Hearing {
             lane: Lane::new(&call.in_force.engine.model, sample_rate_hz)?,
-            sample_rate_hz,
             alert: Alert::default(),
             hasher: Sha256::new(),
             samples: 0,
-            audio_secs: 0.0,
             chunks: 0,
             is_judged: false,
             next_secs: first_secs,
@@ -101,6 +96,12 @@ impl Shared {
         lock(&self.outcome).clone()
     }
 
+    /// Nothing more is heard.
+    fn end(&self, evidence: Option<Evidence>, (hasher, samples): (Sha256, u64), skipped_secs: f64) {
+        lock(&self.detail).view.state = if evidence.is_some() { PartyState::Ended } else { PartyState::Failed };
+        *lock(&self.outcome) = Some(Outcome { evidence, sha256: hasher.finalize().into(), samples, skipped_secs });
+    }
+
     /// When audio came last.
     pub(super) fn last_audio(&self) -> Instant {
         self.inbox().arrived()
@@ -111,7 +112,7 @@ impl Shared {
 pub(in crate::serve) fn hear(core: &Arc<Core>, party: &Arc<Shared>, queued: Instant) {
     let now = Instant::now();
     if let Some(refresh_secs) = core.calls.pace.took(now.duration_since(queued), now) {
-        warn!(refresh_secs, "verdicts on live calls are refreshed at another pace: see live calls' lag and load");
+        warn!(refresh_secs, "verdicts on live calls come at another pace: workers are short of time, or not any more");
     }
     let batch = party.inbox().take(TURN_SECS);
     let is_last = batch.is_last;
@@ -153,7 +154,7 @@ fn turn(core: &Core, party: &Shared, batch: &Batch) -> Result<()> {
     let skipped_secs = {
         let view = &mut lock(&party.detail).view;
         let before = view.skipped_secs;
-        view.audio_secs = hearing.audio_secs;
+        view.audio_secs = hearing.lane.secs();
         view.gap_secs = batch.gap_secs;
         view.skipped_secs = batch.skipped_secs;
         view.sample_rate_hz = batch.sample_rate_hz;
@@ -171,10 +172,7 @@ fn turn(core: &Core, party: &Shared, batch: &Batch) -> Result<()> {
 /// The party is out; the call goes on without it.
 fn fail(party: &Shared, skipped_secs: f64) {
     let Some(hearing) = lock(&party.hearing).take() else { return };
-    lock(&party.detail).view.state = PartyState::Failed;
-    let outcome =
-        Outcome { evidence: None, sha256: hearing.hasher.finalize().into(), samples: hearing.samples, skipped_secs };
-    *lock(&party.outcome) = Some(outcome);
+    party.end(None, (hearing.hasher, hearing.samples), skipped_secs);
 }
 
 impl Hearing {
@@ -182,29 +180,12 @@ impl Hearing {
         match piece {
             Piece::Samples(samples) => {
                 self.hasher.update(samples.iter().flat_map(|sample| sample.to_le_bytes()).collect::<Vec<u8>>());
-                self.count(samples.len() as u64);
+                self.samples += samples.len() as u64;
                 self.lane.push(samples)
             }
-            Piece::Gap(samples) => {
-                self.count(*samples);
-                let mut left = *samples as usize;
-                while left > 0 {
-                    let block = left.min(GAP_BLOCK);
-                    self.lane.push(&[0.0; GAP_BLOCK][..block])?;
-                    left -= block;
-                }
-                Ok(())
-            }
-            Piece::Rate(sample_rate_hz) => {
-                self.sample_rate_hz = *sample_rate_hz;
-                self.lane.set_rate(*sample_rate_hz)
-            }
+            Piece::Gap(samples) => self.lane.push_silence(*samples),
+            Piece::Rate(sample_rate_hz) => self.lane.set_rate(*sample_rate_hz),
         }
-    }
-
-    fn count(&mut self, samples: u64) {
-        self.samples += samples;
-        self.audio_secs += samples as f64 / f64::from(self.sample_rate_hz);
     }
 
     /// Judges, where it is time to.
@@ -216,17 +197,17 @@ impl Hearing {
             // Its verdict is there already, for nothing.
             let running = self.lane.complete();
             self.judge(core, party, running, batch.arrived);
-            self.next_secs = self.audio_secs + refresh_secs;
-        } else if self.is_judged && self.audio_secs >= self.next_secs {
+            self.next_secs = self.lane.secs() + refresh_secs;
+        } else if self.is_judged && self.lane.secs() >= self.next_secs {
             if refresh_secs < CHUNKS_ONLY_SECS {
                 let running = self.lane.so_far()?;
                 self.judge(core, party, running, batch.arrived);
             }
-            self.next_secs = self.audio_secs + refresh_secs;
-        } else if !self.is_judged && self.audio_secs >= self.next_secs {
+            self.next_secs = self.lane.secs() + refresh_secs;
+        } else if !self.is_judged && self.lane.secs() >= self.next_secs {
             self.listen(core, party, batch.arrived)?;
         }
-        party.inbox().wanted_secs = (self.next_secs - self.audio_secs).clamp(LOOK_SECS, TURN_SECS);
+        party.inbox().wanted_secs = (self.next_secs - self.lane.secs()).clamp(LOOK_SECS, TURN_SECS);
         Ok(())
     }
 
@@ -241,7 +222,7 @@ impl Hearing {
             self.is_judged = self.judge(core, party, running, arrived);
         }
         let missing_secs = if self.is_judged { core.calls.pace.refresh_secs() } else { wanted_secs - speech_secs };
-        self.next_secs = self.audio_secs + missing_secs.max(LOOK_SECS);
+        self.next_secs = self.lane.secs() + missing_secs.max(LOOK_SECS);
         if !self.is_judged {
             party.call.publish_party(Happening::Listening, party);
         }
@@ -264,22 +245,17 @@ impl Hearing {
         }
         core.metrics.time("clonewatch_live_verdict_seconds_sum", &[], latency);
         core.metrics.count("clonewatch_live_verdicts_total", &[]);
-        apply(&mut self.alert, party, &verdict, (self.audio_secs, Moment::Running));
+        apply(&mut self.alert, party, &verdict, (self.lane.secs(), Moment::Running));
         party.call.publish_party(Happening::Verdict, party);
         true
     }
 
     fn finish(self, party: &Shared, batch: &Batch) -> Result<()> {
-        let Self { lane, mut alert, hasher, samples, audio_secs, .. } = self;
+        let Self { lane, mut alert, hasher, samples, .. } = self;
+        let audio_secs = lane.secs();
         let finished = lane.finish();
         // Whatever happened, the party has an outcome.
-        *lock(&party.outcome) = Some(Outcome {
-            evidence: finished.as_ref().ok().cloned(),
-            sha256: hasher.finalize().into(),
-            samples,
-            skipped_secs: batch.skipped_secs,
-        });
-        lock(&party.detail).view.state = if finished.is_ok() { PartyState::Ended } else { PartyState::Failed };
+        party.end(finished.as_ref().ok().cloned(), (hasher, samples), batch.skipped_secs);
         let verdict = Arc::new(party.call.policy.policy.judge(finished?));
         lock(&party.detail).judged(&verdict, None);
         apply(&mut alert, party, &verdict, (audio_secs, Moment::Final));

@@ -15,6 +15,7 @@ mod alert;
 pub(super) mod asterisk_ws;
 mod audiosocket;
 mod coding;
+mod digits;
 pub(super) mod genesys;
 mod hearing;
 mod inbox;

@@ -5,10 +5,9 @@
 //! wins. Members that are not ours become the call's metadata. Audio must come at about its own pace: more than 10 s ahead
 //! of the workers is skipped.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, str::FromStr, sync::Arc};
 
 use axum::extract::ws::{Message, WebSocket, close_code};
-use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokio::{
     sync::broadcast::{Receiver, error::RecvError},
@@ -17,7 +16,8 @@ use tokio::{
 
 use super::{
     Call, CallEvent, Ending, NewCall, Party, Refused, Transport,
-    socket::{Client, Digits, PATIENCE, Received, close, close_after, greeting, receive, refusal},
+    digits::Digits,
+    socket::{Client, PATIENCE, Received, close, close_after, greeting, receive, refusal},
 };
 use crate::{decode::parts::SampleCoding, serve::core::Core};
 
@@ -26,34 +26,34 @@ pub(in crate::serve) const SUBPROTOCOLS: [&str; 2] = ["audio.drachtio.org", "aud
 /// Largest message: a second of stereo at 48 kHz in 32 bits, and then some.
 pub(in crate::serve) const MAX_MESSAGE_BYTES: usize = 512 << 10;
 
-/// What comes.
-#[derive(Debug, Clone, PartialEq, Deserialize, Default)]
-#[serde(default)]
+/// What comes, as query and message have it.
+#[derive(Debug, Clone, Default)]
 pub(in crate::serve) struct Opening {
-    /// Samples per second of each channel.
-    #[serde(alias = "sampleRate", alias = "sample_rate", alias = "sample_rate_hz")]
-    rate: Option<u32>,
-    /// 1 or 2, interleaved.
-    channels: Option<u16>,
-    /// `s16le`, `s16be`, `mulaw`, `alaw` or `f32le`.
-    format: Option<String>,
-    /// Names of the channels' parties.
-    parties: Option<Vec<String>>,
-    /// The other side's name for the call.
-    #[serde(alias = "callSid", alias = "call_sid", alias = "uuid")]
-    external_id: Option<String>,
-    /// Name of the policy.
-    policy: Option<String>,
-    /// Whether the call's events come back as text.
-    verdicts: Option<bool>,
-    /// Such as `audio/l16;rate=16000`.
-    #[serde(rename = "content-type")]
-    content_type: Option<String>,
-    /// What the other side says of the call.
-    metadata: Option<Map<String, Value>>,
-    #[serde(flatten)]
-    other: BTreeMap<String, Value>,
+    /// By the first of their [`NAMES`].
+    known: BTreeMap<&'static str, Value>,
+    /// What is not ours: it becomes the call's metadata.
+    other: Map<String, Value>,
 }
+
+/// Members that are ours, each with the names that dialects have for it.
+const NAMES: [&[&str]; 10] = [
+    // Samples per second of each channel.
+    &["rate", "sampleRate", "sample_rate", "sample_rate_hz"],
+    // 1 or 2, interleaved; jambonz and mod_audio_fork say `stereo` instead.
+    &["channels"],
+    &["mixType", "mix_type"],
+    // `s16le`, `s16be`, `mulaw`, `alaw` or `f32le`; Vonage has a media type such as `audio/l16;rate=16000`.
+    &["format"],
+    &["content-type"],
+    // Names of the channels' parties.
+    &["parties"],
+    // The other side's name for the call.
+    &["external_id", "callSid", "call_sid", "uuid"],
+    // Name of the policy, whether the call's events come back as text, what else there is to say.
+    &["policy"],
+    &["verdicts"],
+    &["metadata"],
+];
 
 /// A stream that can be heard.
 #[derive(Debug, PartialEq)]
@@ -66,39 +66,58 @@ struct Plan {
 impl Opening {
     /// From a request's query.
     pub(in crate::serve) fn of_query(query: &[(String, String)]) -> Self {
-        let value = |name: &str| query.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
-        Self {
-            rate: value("rate").and_then(|text| text.parse().ok()),
-            channels: value("channels").and_then(|text| text.parse().ok()),
-            format: value("format"),
-            parties: value("parties").map(|names| names.split(',').map(str::to_owned).collect()),
-            external_id: value("external_id"),
-            policy: value("policy"),
-            verdicts: value("verdicts").map(|text| text == "true"),
-            ..Self::default()
-        }
+        let mut opening = Self::default();
+        opening.take(query.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect());
+        // A query may hold what is for others.
+        opening.other.clear();
+        opening
     }
 
     /// What `text` says, and `self` where it says nothing. Text that is no JSON object says nothing.
-    fn overlaid(self, text: &str) -> Self {
-        let Ok(said) = serde_json::from_str::<Self>(text) else { return self };
-        Self {
-            rate: said.rate.or(self.rate),
-            channels: said.channels.or(self.channels),
-            format: said.format.or(self.format),
-            parties: said.parties.or(self.parties),
-            external_id: said.external_id.or(self.external_id),
-            policy: said.policy.or(self.policy),
-            verdicts: said.verdicts.or(self.verdicts),
-            ..said
+    fn overlaid(mut self, text: &str) -> Self {
+        if let Ok(said) = serde_json::from_str(text) {
+            self.take(said);
+        }
+        self
+    }
+
+    fn take(&mut self, mut said: Map<String, Value>) {
+        for names in NAMES {
+            let found = names.iter().find(|name| said.get(**name).is_some_and(|value| !value.is_null()));
+            if let Some(value) = found.and_then(|name| said.remove(*name)) {
+                self.known.insert(names[0], value);
+            }
+        }
+        self.other.append(&mut said);
+    }
+
+    fn text(&self, name: &str) -> Option<String> {
+        self.known.get(name).map(text_of)
+    }
+
+    /// A number, also where it comes as text.
+    fn number<T: FromStr>(&self, name: &str) -> Result<Option<T>, String> {
+        let parse = |text: String| text.parse().map_err(|_| format!("{name}: {text:?} – must be a number"));
+        self.text(name).map(parse).transpose()
+    }
+
+    fn wants_verdicts(&self) -> bool {
+        self.text("verdicts").as_deref() == Some("true")
+    }
+
+    fn parties(&self) -> Vec<String> {
+        match self.known.get("parties") {
+            Some(Value::Array(names)) => names.iter().map(text_of).collect(),
+            Some(names) => text_of(names).split(',').map(str::to_owned).collect(),
+            None => Vec::new(),
         }
     }
 
     fn plan(&self) -> Result<Plan, String> {
-        let media = self.content_type.as_deref().unwrap_or("").split(';').map(str::trim);
-        let told_hz = media.clone().find_map(|part| part.strip_prefix("rate=")).and_then(|rate| rate.parse().ok());
-        let rate_hz = self.rate.or(told_hz).ok_or("rate: missing – samples per second, such as 8000")?;
-        let format = self.format.as_deref().unwrap_or("s16le");
+        let media = self.text("content-type").unwrap_or_default();
+        let told_hz = media.split(';').find_map(|part| part.trim().strip_prefix("rate=")?.parse().ok());
+        let rate_hz = self.number("rate")?.or(told_hz).ok_or("rate: missing – samples per second, such as 8000")?;
+        let format = self.text("format").unwrap_or_else(|| "s16le".into());
         let coding = match format.to_ascii_lowercase().as_str() {
             "s16le" | "l16" | "linear16" | "slin" => SampleCoding::S16le,
             "s16be" => SampleCoding::S16be,
@@ -107,33 +126,28 @@ impl Opening {
             "f32le" => SampleCoding::F32le,
             _ => return Err(format!("format: {format:?} – must be s16le, s16be, mulaw, alaw or f32le")),
         };
-        let channels = self.channels.unwrap_or(if self.is_stereo_mix() { 2 } else { 1 });
+        let is_stereo = self.text("mixType").as_deref() == Some("stereo");
+        let channels: u16 = self.number("channels")?.unwrap_or(if is_stereo { 2 } else { 1 });
         if !(1..=2).contains(&channels) {
             return Err(format!("channels: {channels} – must be 1 or 2"));
         }
-        let mut parties = self.parties.clone().unwrap_or_default();
+        let mut parties = self.parties();
         let defaults = ["caller", "agent"].map(str::to_owned);
         parties.extend(defaults.into_iter().skip(parties.len()));
         parties.truncate(usize::from(channels));
         Ok(Plan { rate_hz, coding, parties })
     }
 
-    /// jambonz and mod_audio_fork tell of two channels so.
-    fn is_stereo_mix(&self) -> bool {
-        let mix = ["mixType", "mix_type"].iter().find_map(|key| self.other.get(*key)).and_then(Value::as_str);
-        mix == Some("stereo")
-    }
-
     /// Whatever else was said, as text.
     fn metadata(&self) -> BTreeMap<String, String> {
-        let text = |value: &Value| match value {
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
-        };
-        let given = self.metadata.iter().flatten();
-        let all = self.other.iter().chain(given).filter(|(key, _)| *key != "event");
-        all.map(|(key, value)| (key.clone(), text(value))).collect()
+        let given = self.known.get("metadata").and_then(Value::as_object);
+        let all = self.other.iter().chain(given.into_iter().flatten()).filter(|(key, _)| *key != "event");
+        all.map(|(key, value)| (key.clone(), text_of(value))).collect()
     }
+}
+
+fn text_of(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// Screens what comes over `socket`.
@@ -156,7 +170,7 @@ pub(in crate::serve) async fn hear(core: Arc<Core>, mut socket: WebSocket, openi
     if let Some(audio) = audio {
         ear.hear(&audio);
     }
-    let mut told = (opening.verdicts == Some(true)).then(|| call.events());
+    let mut told = opening.wants_verdicts().then(|| call.events());
     if told.is_some() {
         let hello = serde_json::json!({ "type": "call.accepted", "call": call.id() }).to_string();
         // Should it fail, so does the next read.
@@ -174,10 +188,10 @@ pub(in crate::serve) async fn hear(core: Arc<Core>, mut socket: WebSocket, openi
 fn new_call(opening: &Opening, client: Client) -> NewCall {
     NewCall {
         transport: Transport::Pcm,
-        external_id: opening.external_id.clone(),
+        external_id: opening.text("external_id"),
         peer: client.peer,
         metadata: opening.metadata(),
-        policy: opening.policy.clone().or(client.policy),
+        policy: opening.text("policy").or(client.policy),
         actor: client.actor,
     }
 }
@@ -303,6 +317,10 @@ mod tests {
         assert_eq!(plan(&[], vonage), of(16_000, SampleCoding::S16le, &["caller"]));
         assert_eq!(plan(&[], jambonz), of(8_000, SampleCoding::S16le, &["caller", "agent"]));
         assert_eq!(plan(&[], own), of(48_000, SampleCoding::F32le, &["guest", "agent"]));
+        let fork = r#"{"uuid":"9a","callSid":"b5f0","sampleRate":"8000","mixType":"mono"}"#;
+        assert_eq!(plan(&[("rate", "16000")], fork), of(8_000, SampleCoding::S16le, &["caller"]));
+        let fork = Opening::default().overlaid(fork);
+        assert_eq!((fork.text("external_id").as_deref(), fork.metadata()["uuid"].as_str()), (Some("b5f0"), "9a"));
         let free = [("rate", "16000"), ("format", "mulaw")];
         assert_eq!(plan(&free, "any text at all"), of(16_000, SampleCoding::Ulaw, &["caller"]));
         let metadata = Opening::default().overlaid(own).metadata();
@@ -315,7 +333,7 @@ mod tests {
     fn what_cannot_be_heard_is_named() {
         for (query, text, expected) in [
             (vec![], "{}", "rate: missing"),
-            (vec![("rate", "many")], "", "rate: missing"),
+            (vec![("rate", "many")], "", "rate: \"many\" – must be a number"),
             (vec![("rate", "8000")], r#"{"format":"g729"}"#, "format: \"g729\""),
             (vec![("rate", "8000"), ("channels", "3")], "", "channels: 3"),
         ] {

@@ -26,7 +26,7 @@ use crate::{
     serve::{
         core::{Core, Phase},
         in_force::InForce,
-        judge::{Source, judge},
+        judge::{Asked, Source, judge},
     },
     store::{
         self, JobId, UnixMs,
@@ -122,8 +122,8 @@ async fn finish(core: &Core, call: &Inner, screening: Screening, bytes: u64) -> 
         Source { model_id: &in_force.engine.model.manifest().id, model_sha256: in_force.engine.model.sha256() };
     let evidence = serde_json::to_vec(&screening).ok();
     let (sha256, view) = (screening.input.sha256.clone(), call.view());
-    let job = StoredCall::of(&view).job(bytes, sha256.clone());
-    let verdict = NewVerdict { evidence, ..judge(in_force, &job, screening, &source, "clonewatch") };
+    let asked = Asked { id: &call.id, policy: &call.policy.policy.id, actor: "clonewatch" };
+    let verdict = NewVerdict { evidence, ..judge(in_force, &asked, screening, &source) };
     let decision = verdict.summary.decision;
     let work = move |tx: &Transaction<'_>| {
         calls::end(tx, &view, bytes, &sha256)?;

@@ -1,4 +1,4 @@
-//! What transports over WebSockets have in common: reading, the first message, refusals, digits, a close with a reason.
+//! What transports over WebSockets have in common: reading, the first message, refusals, a close with a reason.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,13 +8,11 @@ use axum::{
 };
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{Call, Ending, Refused};
+use super::{Ending, Refused};
 use crate::serve::core::Core;
 
 /// Longest time for a call to begin, and for a goodbye.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
-/// Digits of a call that are kept.
-const MAX_DIGITS: usize = 128;
 /// A close frame holds 123 bytes of reason.
 const MAX_REASON_BYTES: usize = 123;
 
@@ -75,11 +73,18 @@ pub(super) fn refusal(refused: &Refused) -> Fault {
     (code, refused.to_string())
 }
 
-/// Closes with `code` and as much of `reason` as finds room.
+/// Closes with `code` and as much of `reason` as finds room. What the other side still sends is read and left alone: a socket
+/// that is dropped over unread bytes is reset, and the reason would be lost with it.
 pub(super) async fn close(mut socket: WebSocket, (code, mut reason): Fault) {
     reason.truncate(reason.floor_char_boundary(MAX_REASON_BYTES));
-    // The other side may be gone.
-    let _ = timeout(PATIENCE, socket.send(Message::Close(Some(CloseFrame { code, reason: reason.into() })))).await;
+    let goodbye = async {
+        let close = Message::Close(Some(CloseFrame { code, reason: reason.into() }));
+        if socket.send(close).await.is_ok() {
+            while let Some(Ok(_)) = socket.recv().await {}
+        }
+    };
+    // However it ends, it was only a courtesy.
+    let _ = timeout(PATIENCE, goodbye).await;
 }
 
 /// Closes after a call that ended so.
@@ -90,17 +95,4 @@ pub(super) async fn close_after(socket: WebSocket, ending: &Ending) {
         _ => (close_code::AWAY, "the call is over".into()),
     };
     close(socket, fault).await;
-}
-
-/// The digits that were pressed during a call.
-#[derive(Default)]
-pub(super) struct Digits(String);
-
-impl Digits {
-    /// Notes more of them.
-    pub(super) fn press(&mut self, call: &Call, digits: &str) {
-        let room = MAX_DIGITS.saturating_sub(self.0.len());
-        self.0.extend(digits.chars().filter(char::is_ascii_graphic).take(room));
-        call.note("dtmf", &self.0);
-    }
 }

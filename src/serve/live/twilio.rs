@@ -20,8 +20,9 @@ use serde_json::{Map, Value};
 use super::{
     Call, Ending, NewCall, Party, Transport,
     coding::Decoder,
+    digits::Digits,
     order::{Next, Order, Piece},
-    socket::{Client, Digits, Fault, PATIENCE, Received, close, close_after, greeting, receive, refusal},
+    socket::{Client, Fault, PATIENCE, Received, close, close_after, greeting, receive, refusal},
 };
 use crate::serve::core::Core;
 

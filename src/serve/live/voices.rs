@@ -10,21 +10,19 @@ use std::{
 use tokio::{io::ReadBuf, net::UdpSocket};
 use tracing::info;
 
-use super::{Call, Party};
+use super::{Call, Party, digits::Digits};
 use crate::rtp::{Event, Flow, PayloadMap, Routed};
 
 /// How often holes are looked for that nothing will fill, and calls for their end.
 pub(super) const TICK: Duration = Duration::from_millis(100);
 /// A party of a session that goes on, but sends nothing, is given silence so often.
 const SILENCE: Duration = Duration::from_secs(10);
-/// Digits that are noted.
-const MAX_DIGITS: usize = 64;
 
 /// The voices that come from one place to another.
 pub(super) struct Voices {
     flow: Flow,
     parties: Vec<Option<Seat>>,
-    digits: String,
+    digits: Digits,
     is_refused: bool,
 }
 
@@ -41,7 +39,7 @@ struct Seat {
 impl Voices {
     /// Read by `payloads`.
     pub(super) fn new(payloads: PayloadMap) -> Self {
-        Self { flow: Flow::new(payloads), parties: Vec::new(), digits: String::new(), is_refused: false }
+        Self { flow: Flow::new(payloads), parties: Vec::new(), digits: Digits::default(), is_refused: false }
     }
 
     /// Takes a datagram. `name` names the party that a voice, counted from 0, becomes.
@@ -95,7 +93,7 @@ struct Hearing<'a> {
     name: &'a dyn Fn(usize) -> String,
     parties: &'a mut Vec<Option<Seat>>,
     at: Duration,
-    digits: &'a mut String,
+    digits: &'a mut Digits,
     is_refused: &'a mut bool,
 }
 
@@ -123,10 +121,7 @@ impl Hearing<'_> {
                 seat.party.skip(samples.saturating_sub(already));
             }
             (_, Event::Dtmf(digit)) => {
-                if self.digits.len() < MAX_DIGITS {
-                    self.digits.push(digit);
-                    self.call.note("dtmf", self.digits);
-                }
+                self.digits.press(self.call, digit.encode_utf8(&mut [0; 4]));
             }
             (None, _) => {}
         }

@@ -8,10 +8,10 @@ use std::{
 use tungstenite::{Message, WebSocket};
 
 use super::{
-    wire::{has_tool, to},
+    wire::to,
     *,
 };
-use crate::daemon::Reply;
+use crate::{daemon::Reply, tools::has_tool};
 
 /// A call of two parties that is open until it is dropped or stopped.
 struct Call {

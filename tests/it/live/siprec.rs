@@ -11,7 +11,7 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    CLONED, GENUINE, follow, only_call, result_of,
+    CLONED, GENUINE, follow, has_program, only_call, result_of,
     rtp::{alerts, channel, free_ports, scanned, send_together, socket, spoken},
 };
 use crate::{
@@ -309,16 +309,6 @@ fn a_new_codec_a_hold_and_a_new_name_take_effect_in_the_middle() {
     assert_eq!((&call["metadata"]["hold.1"], &call["party_names"]), (&"true".into(), &serde_json::json!(["Alice"])));
 }
 
-/// False, with a word on it, where sipp is missing; in CI that is a failure.
-fn sipp_is_there() -> bool {
-    let is_there = Command::new("sipp").arg("-v").output().is_ok();
-    if !is_there {
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "sipp is missing");
-        eprintln!("sipp is missing: its calls are not tested");
-    }
-    is_there
-}
-
 const SCENARIO: &str = r#"<?xml version="1.0" encoding="ISO-8859-1" ?>
 <scenario name="SIPREC">
   <send retrans="500"><![CDATA[
@@ -404,7 +394,7 @@ fn sipp(folder: &std::path::Path, name: &str, clip: &str, port: u16) -> thread::
 
 #[test]
 fn sipp_records_a_genuine_and_a_cloned_caller() {
-    if !sipp_is_there() {
+    if !has_program("sipp", "-v") {
         return;
     }
     let folder = tempfile::tempdir().unwrap();

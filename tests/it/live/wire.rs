@@ -165,15 +165,6 @@ pub(super) fn listen(socket: &mut WebSocket<UnixStream>, mut texts: Vec<Value>) 
     }
 }
 
-pub(super) fn has_tool(name: &str, command: &mut Command) -> bool {
-    let found = command.output().is_ok_and(|output| output.status.success());
-    if !found {
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "{name} is missing");
-        eprintln!("{name} is missing: not compared");
-    }
-    found
-}
-
 /// The bytes of a µ-law recording.
 pub(super) fn ulaw(name: &str) -> Vec<u8> {
     let wav = fs::read(sample(name)).unwrap();
