@@ -9,11 +9,12 @@
 //!  file / stdin ──┤        ┌────────────── decode ───────────────┐
 //!  batch CLI ─────┼──────▶ │ probe → decode → per channel → 16 kHz│
 //!  training export┘        └──────────────────┬───────────────────┘
+//!  live call ─ transport ─ inbox per party ───┤
 //!               ═════════════ pure code ══════▼═══════════════
 //!                Screener:  features → speech gate → encoder → pooled statistics → LLR → Evidence
 //!               ══════════════════════════════╤═══════════════
 //!                policy: Evidence + thresholds → Verdict ─┬─▶ text, JSONL, CSV, HTML report
-//!                                                         └─▶ store ─▶ HTTP API, folders, webhooks, audit log
+//!                                                         └─▶ store ─▶ HTTP API, live events, folders, webhooks, audit log
 //! ```
 //!
 //! # Modules
@@ -33,7 +34,7 @@
 //! | [`report`] | verdicts with their evidence as HTML: pages of `scan --report`, and the pieces that the console shows too | no |
 //! | [`config`] | one TOML file → a checked [`config::Config`] | no |
 //! | [`store`] | SQLite and spool: jobs, verdicts, events to deliver, audit log | no |
-//! | [`serve`] | the daemon: HTTP API, console ([`serve::console`]), queue, workers, reload | no |
+//! | [`serve`] | the daemon: HTTP API, queue, workers, reload; [`serve::live`] the calls that go on; [`serve::console`] pages for people | no |
 //! | `watch` | watched folders: judged once, sorted or tagged; [`serve::webhook`] tells others of verdicts | no |
 //! | [`cli`] | one file per subcommand | no |
 //!
@@ -42,6 +43,7 @@
 //!   (`tests/it/architecture.rs` reads the sources and enforces it).
 //! - One path: files, batches and training export run the same decoder, feature and screening code.
 //! - Chunk invariance: any split of the same samples into pushes gives bit-identical [`screen::Evidence`].
+//! - A running verdict is what `finish` would say of the samples so far; asking for it changes nothing.
 //! - Memory of an open stream does not grow with its length, apart from one small [`screen::Segment`] per two seconds.
 //! - What the daemon accepted is on disk, and ends with exactly one verdict whatever ends the process (`tests/it/serve_abuse/crash.rs`).
 //! - Bad media is a result (`inconclusive` with a reason), never a crash and never "genuine".

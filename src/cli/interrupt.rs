@@ -27,6 +27,18 @@ impl Interrupt {
     /// # Errors
     /// The system gives no thread or no signal handler.
     pub fn listen() -> Result<Self> {
+        Self::saying(Some("clonewatch: finishing the files in progress; once more to stop at once"))
+    }
+
+    /// [`Interrupt::listen`] without a word on standard error.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn listen_quietly() -> Result<Self> {
+        Self::saying(None)
+    }
+
+    fn saying(words: Option<&'static str>) -> Result<Self> {
         let fault = |e: std::io::Error| Error::Fault(format!("signal handler: {e}"));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(fault)?;
         let raised = Arc::new(AtomicBool::new(false));
@@ -40,7 +52,7 @@ impl Interrupt {
         let watch = move || {
             runtime.block_on(async {
                 tokio::select! {
-                    () = raise_then_exit(&mut signals, &flag) => {}
+                    () = raise_then_exit(&mut signals, &flag, words) => {}
                     _ = until_finished => {}
                 }
             });
@@ -68,10 +80,12 @@ impl Drop for Interrupt {
     }
 }
 
-async fn raise_then_exit(signals: &mut Signals, flag: &AtomicBool) {
+async fn raise_then_exit(signals: &mut Signals, flag: &AtomicBool, words: Option<&str>) {
     signals.next().await;
     flag.store(true, Ordering::Relaxed);
-    note("clonewatch: finishing the files in progress; once more to stop at once");
+    if let Some(words) = words {
+        note(words);
+    }
     signals.next().await;
     process::exit(Exit::Operational.code().into());
 }

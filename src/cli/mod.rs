@@ -21,6 +21,8 @@ pub mod serve;
 pub mod tally;
 pub mod token;
 #[cfg(unix)]
+pub mod top;
+#[cfg(unix)]
 pub mod watch;
 pub mod webhook;
 
@@ -68,6 +70,9 @@ enum Command {
     Webhook(webhook::Args),
     /// Run the service: HTTP API, watched folders, webhooks
     Serve(serve::Args),
+    /// Watch the service's queue and live calls in the terminal
+    #[cfg(unix)]
+    Top(top::Args),
     /// Check a configuration file and print the effective one
     CheckConfig(check_config::Args),
     /// Make access tokens for the service
@@ -99,6 +104,8 @@ impl Cli {
             Command::Bench(args) => bench::run(args),
             Command::Webhook(args) => webhook::run(args),
             Command::Serve(args) => serve::run(args),
+            #[cfg(unix)]
+            Command::Top(args) => top::run(args),
             Command::CheckConfig(args) => check_config::run(args),
             Command::Token(args) => token::run(args),
             Command::Audit(args) => audit::run(args),

@@ -9,6 +9,7 @@ mod pcm;
 mod rtp;
 mod siprec;
 mod soak;
+mod top;
 mod twilio;
 mod wire;
 

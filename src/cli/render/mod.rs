@@ -13,6 +13,10 @@ pub use self::{
     jsonl::Jsonl,
     text::{Colour, Detail, Text},
 };
+pub(crate) use self::{
+    strip::{clock, llr_mark},
+    text::Tone,
+};
 
 use crate::{
     model::Llr,

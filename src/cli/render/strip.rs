@@ -92,6 +92,11 @@ fn mark(segment: &Segment) -> char {
 }
 
 fn mark_of(Llr(llr): Llr) -> char {
+    llr_mark(llr)
+}
+
+/// The block for an LLR: taller = more like a clone.
+pub(crate) fn llr_mark(llr: f32) -> char {
     let share = (LLR_SPAN - llr.clamp(-LLR_SPAN, LLR_SPAN)) / (2.0 * LLR_SPAN);
     BLOCKS[((share * BLOCKS.len() as f32) as usize).min(BLOCKS.len() - 1)]
 }
@@ -115,7 +120,7 @@ fn not_judged(row: &[Segment]) -> String {
 }
 
 /// `m:ss`, or `h:mm:ss` from an hour on.
-pub(super) fn clock(secs: f64) -> String {
+pub(crate) fn clock(secs: f64) -> String {
     let whole = secs.max(0.0) as u64;
     let (hours, minutes, seconds) = (whole / 3600, whole / 60 % 60, whole % 60);
     if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }

@@ -41,7 +41,7 @@ pub enum Detail {
 
 /// What a stretch of text says, for its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tone {
+pub(crate) enum Tone {
     Cloned,
     Genuine,
     Open,
@@ -49,7 +49,7 @@ pub(super) enum Tone {
 }
 
 impl Colour {
-    pub(super) fn paint(self, tone: Tone, text: &str) -> String {
+    pub(crate) fn paint(self, tone: Tone, text: &str) -> String {
         // SGR codes, ECMA-48: bold red, green, yellow, bright black.
         let code = match tone {
             Tone::Cloned => "1;31",

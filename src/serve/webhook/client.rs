@@ -154,7 +154,11 @@ fn words_of(error: &ureq::Error) -> String {
     }
 }
 
-fn read_roots(path: &Path) -> Result<RootCerts, String> {
+/// The certificates of a PEM file, as the authorities to trust.
+///
+/// # Errors
+/// What is wrong with the file.
+pub fn read_roots(path: &Path) -> Result<RootCerts, String> {
     let fault = |why: String| format!("ca: {}: {why}", path.display());
     let bytes = std::fs::metadata(path).map_err(|e| fault(e.to_string()))?.len();
     if bytes > MAX_CA_BYTES {
