@@ -31,10 +31,10 @@
 //! | [`decode`] | symphonia, Opus, telephone codecs, [`decode::Limits`] | no |
 //! | [`pool`] | CPU workers, results in order, bounded queues | no |
 //! | [`scan`] | one input → decoded → screened → [`scan::ScanResult`] | no |
-//! | [`report`] | verdicts with their evidence as HTML: pages of `scan --report`, and the pieces they are made of | no |
+//! | [`report`] | verdicts with their evidence as HTML: pages of `scan --report`, and the pieces that the console shows too | no |
 //! | [`config`] | one TOML file → a checked [`config::Config`] | no |
 //! | [`store`] | SQLite and spool: jobs, verdicts, events to deliver, audit log | no |
-//! | [`serve`] | the daemon: HTTP API, queue, workers, reload; [`serve::live`] the calls that go on | no |
+//! | [`serve`] | the daemon: HTTP API, queue, workers, reload; [`serve::live`] the calls that go on; [`serve::console`] pages for people | no |
 //! | `watch` | watched folders: judged once, sorted or tagged; [`serve::webhook`] tells others of verdicts | no |
 //! | [`cli`] | one file per subcommand | no |
 //!

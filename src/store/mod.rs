@@ -2,7 +2,8 @@
 //!
 //! Flow: callers hand closures to [`Store::write`] or [`Store::read`]; one thread owns the writing connection and runs
 //! each closure as one transaction, two more own reading ones. The functions that closures call are in [`jobs`],
-//! [`verdicts`], [`list`], [`outbox`], [`overview`] and [`audit`]; they take the time as an argument and look at no clock.
+//! [`verdicts`], [`list`], [`outbox`], [`overview`], [`portraits`] and [`audit`]; they take the time as an argument
+//! and look at no clock.
 //!
 //! Crash-only: there is no clean-up that must run. A job counts as accepted once its audio and its row are on disk;
 //! verdict, end of the job, events and audit row are one transaction; opening the store puts running jobs back and

@@ -256,3 +256,39 @@ fn older_databases_are_brought_up_to_date_and_newer_ones_refused() {
     let refused = Store::open(dir.path()).err().unwrap().to_string();
     assert!(refused.contains("schema 99 is newer"), "{refused}");
 }
+
+#[test]
+fn pictures_go_with_their_scans_and_with_their_time() {
+    use crate::report::{Picture, Portrait};
+    let portrait = |channels: u16| {
+        let picture = |channel| Picture { channel, png: vec![7; 10], top_hz: 8_000, end_secs: 1.5 };
+        Portrait { pictures: (0..channels).map(picture).collect(), ..Portrait::default() }
+    };
+    let large = Portrait {
+        pictures: vec![Picture { channel: 0, png: vec![0; 300_001], top_hz: 8_000, end_secs: 1.5 }],
+        ..Portrait::default()
+    };
+    let bench = Bench::new();
+    let jobs = [new_job("a", None), new_job("b", None)];
+    let [first, second] = [jobs[0].id.clone(), jobs[1].id.clone()];
+    let (a, b) = (first.clone(), second.clone());
+    let counts = bench.write(move |tx| {
+        jobs.iter().try_for_each(|job| jobs::accept(tx, job, UnixMs(1)).map(drop))?;
+        let count = |id: &JobId| portraits::outlines(tx, id).map(|found| found.len());
+        portraits::keep(tx, &a, &portrait(2))?;
+        portraits::keep(tx, &JobId::random(), &portrait(1))?;
+        let kept = (count(&a)?, portraits::tags(tx, &a)?.is_some(), portraits::pictures(tx, &a, Some(1))?.len());
+        portraits::keep(tx, &a, &portrait(1))?;
+        portraits::keep(tx, &b, &large)?;
+        let again = (count(&a)?, count(&b)?);
+        // As if so many had come meanwhile.
+        tx.execute("UPDATE sqlite_sequence SET seq = seq + ?1 WHERE name = 'pictures'", [portraits::MOST_PICTURES])?;
+        portraits::keep(tx, &b, &portrait(1))?;
+        let late = (count(&a)?, count(&b)?);
+        jobs::delete(tx, &b, "x", UnixMs(2))?;
+        Ok((kept, again, late, count(&b)?, portraits::tags(tx, &b)?))
+    });
+    assert_eq!(counts, ((2, true, 1), (1, 0), (0, 1), 0, None));
+    let kept: i64 = bench.write(|tx| Ok(tx.query_row("SELECT count(*) FROM pictures", [], |row| row.get(0))?));
+    assert_eq!((kept, first == second), (0, false));
+}

@@ -75,7 +75,11 @@ async function hear(page) {
   await page.press("ArrowRight", ".seek");
   await page.until(`${audio}.currentTime > 1.9 && !${audio}.seeking`, "the step");
   const slider = await page.evaluate(`document.querySelector(".seek").getAttribute("aria-valuetext")`);
-  return { row, end, slider };
+  // A pause that comes before the sound is no fault.
+  await page.evaluate(`document.querySelector(".seek").click(); ${audio}.pause()`);
+  await page.until(`${audio}.paused && !${audio}.seeking`, "the pause");
+  const note = await page.evaluate(`document.querySelector("#player-note").textContent`);
+  return { row, end, slider, note };
 }
 
 async function overrule(page) {

@@ -109,7 +109,7 @@ fn promises(in_force: &InForce) -> Markup {
 
 fn megabytes(bytes: u64) -> String {
     match bytes >> 20 {
-        mebibytes if mebibytes > 0 && bytes % (1 << 30) == 0 => format!("{} GiB", mebibytes >> 10),
+        mebibytes if mebibytes > 0 && bytes.is_multiple_of(1 << 30) => format!("{} GiB", mebibytes >> 10),
         0 => format!("{} KiB", bytes >> 10),
         mebibytes => format!("{mebibytes} MiB"),
     }

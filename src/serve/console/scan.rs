@@ -72,6 +72,9 @@ async fn page(State(app): State<App>, visitor: Visitor, Id(id): Id, uri: Uri) ->
 
 fn verdict(dossier: &Dossier, judged: &Judged) -> Markup {
     html! {
+        @if dossier.job.state != JobState::Done {
+            p.notice #waiting role="status" data-scan=(dossier.job.id) { "It is being heard again; this is the verdict so far." }
+        }
         @for change in &judged.changes { p.notice { (printable(change)) } }
         (report::file_answer(&judged.result, &judged.basis, Level::Page))
         (player(&dossier.job))

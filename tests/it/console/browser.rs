@@ -49,6 +49,7 @@ fn a_person_hands_in_hears_overrides_and_finds_again() {
     assert_eq!((&handed["bars"], &handed["buttons"]), (&29.into(), &29.into()), "{handed}");
     let heard = step("hear");
     assert!(heard["row"] == true && heard["slider"] == "0:02", "{heard}");
+    assert!(heard["note"].as_str().unwrap().starts_with("This is your browser's own copy"), "{heard}");
     let end = heard["end"].as_f64().unwrap();
     assert!((8.0..20.0).contains(&end), "it stops where the segment ends: {heard}");
     let overruled = step("override");

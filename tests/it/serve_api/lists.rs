@@ -72,7 +72,7 @@ fn whatever_cannot_be_meant_so_is_a_problem() {
     let rejudge = &format!("/v1/scans/{nobody}/rejudge");
     let overrule = &format!("/v1/scans/{nobody}/override");
     for (args, path, status, code) in [
-        (&[][..], "/nothing", 404, "no_such_route"),
+        (&[][..], "/v1", 404, "no_such_route"),
         (&[], "/v1/scans/x/y/z", 404, "no_such_route"),
         (&["-X", "PUT", "-d", "x"], "/v1/scans", 405, "method"),
         (&["-X", "MKCOL"], "/healthz", 405, "method"),

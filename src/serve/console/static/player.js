@@ -27,7 +27,8 @@ class Player {
   play(start, end = Infinity) {
     this.end = end;
     this.audio.currentTime = start;
-    this.audio.play().catch(() => this.refuse());
+    // A pause that comes before the sound ends the promise too.
+    this.audio.play().catch((error) => { if (error.name === "NotSupportedError") this.refuse(); });
   }
 
   refuse() {
