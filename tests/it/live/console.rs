@@ -7,10 +7,7 @@ use std::{
 
 use tungstenite::{Message, WebSocket};
 
-use super::{
-    wire::to,
-    *,
-};
+use super::{wire::to, *};
 use crate::{daemon::Reply, tools::has_tool};
 
 /// A call of two parties that is open until it is dropped or stopped.
