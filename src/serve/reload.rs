@@ -27,16 +27,16 @@ pub(super) async fn reload(core: &Arc<Core>, path: Option<&Path>) {
             let model = in_force.engine.model.manifest().id.clone();
             let note = format!("model {model} {}", in_force.engine.model.sha256());
             core.replace(in_force);
-            core.metrics.count("clonewatch_config_reloads_total", &[("outcome", "ok")]);
             info!(model, "reloaded");
+            core.metrics.count("clonewatch_config_reloads_total", &[("outcome", "ok")]);
             core.audit("config.reloaded", note).await;
             core.reloaded(Reloaded::Done);
         }
         Err(fault) => {
-            core.metrics.count("clonewatch_config_reloads_total", &[("outcome", "refused")]);
             // The message quotes the file as it is.
             let fault = printable(&fault.to_string());
             error!(fault, "the new configuration is refused: the old one stays in force");
+            core.metrics.count("clonewatch_config_reloads_total", &[("outcome", "refused")]);
             core.reloaded(Reloaded::Refused);
         }
     }

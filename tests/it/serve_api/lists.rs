@@ -1,6 +1,7 @@
 //! Lists, removal, and what the service says of itself.
 
 use super::{Answer, Daemon, LENIENT, Value, has_curl};
+use crate::webhook::until;
 
 fn names(answer: &Answer) -> Vec<String> {
     assert_eq!(answer.status, 200, "{}", answer.body_text());
@@ -163,5 +164,8 @@ fn the_service_tells_what_it_is_and_how_it_fares() {
     assert_eq!(own.header("x-request-id"), "call-7");
     let hostile = daemon.ask(&["-H", "X-Request-Id: a b\u{1b}[31m"], "/version");
     assert!(hostile.header("x-request-id").bytes().all(|byte| byte.is_ascii_hexdigit()));
-    assert!(daemon.log().contains("id=\"call-7\"") && !daemon.log().contains("a b"), "{}", daemon.log());
+    // A request is logged after its answer.
+    let is_logged = |id: &str| daemon.log().contains(&format!("id=\"{id}\""));
+    until("both requests in the log", || is_logged("call-7") && is_logged(hostile.header("x-request-id")));
+    assert!(!daemon.log().contains("a b"), "{}", daemon.log());
 }
