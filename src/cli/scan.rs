@@ -91,7 +91,7 @@ pub fn run(args: &Args) -> Result<Exit> {
         Err(Error::Io { source, .. }) if source.kind() == ErrorKind::BrokenPipe => return Ok(Exit::Operational),
         other => other?,
     }
-    report.map_or(Ok(()), |report| report.finish(!interrupt.is_raised()))?;
+    report.map_or(Ok(()), ReportWriter::finish)?;
     let is_summed_up = tally.is_batch() && (args.format == Format::Text || io::stderr().is_terminal());
     if is_summed_up && !tally.is_empty() {
         note(&tally);

@@ -42,7 +42,10 @@ pub fn file_answer(result: &ScanResult, basis: &Basis, level: Level) -> Markup {
                         @let tone = Tone::of(channel.verdict.decision);
                         li class=(tone.class()) {
                             (sign(tone)) "Channel " (channel.channel) ": " (words::title(&channel.verdict))
-                            span.where { " " (words::place(&channel.verdict, basis)) }
+                            span.where {
+                                " " (words::place(&channel.verdict, basis))
+                                @if let Some(grade) = words::grade_of(&channel.verdict) { " " (grade) }
+                            }
                         }
                     }
                 }

@@ -1,5 +1,6 @@
 //! What judged: model, policy, thresholds and the model's own measured errors, as every page needs them.
 
+use super::passages::{self, PassageErrors};
 use crate::{
     cli::render::Provenance,
     model::{MeasuredErrors, ModelBundle, Thresholds},
@@ -29,6 +30,8 @@ pub struct Basis {
     pub model_thresholds: Thresholds,
     /// From the model's card; may be empty.
     pub measured_errors: Vec<MeasuredErrors>,
+    /// Of passages in recordings, from the same card; may be empty.
+    pub passage_errors: Vec<PassageErrors>,
     /// Bandwidth below which a channel counts as telephone band.
     pub telephone_below_hz: u32,
 }
@@ -47,6 +50,7 @@ impl Basis {
             thresholds: policy.thresholds,
             model_thresholds: manifest.thresholds,
             measured_errors: model.measured_errors().to_vec(),
+            passage_errors: passages::passage_errors(model),
             telephone_below_hz: manifest.calibration.split_hz,
         }
     }
@@ -65,6 +69,27 @@ impl Basis {
         let first = if self.is_telephone(bandwidth_hz) { 2 } else { 0 };
         let (condition, words) = CONDITIONS[first + usize::from(speech_secs >= JOINED_FROM_SECS)];
         Some((self.condition(condition)?, words))
+    }
+
+    /// The measured recordings, with and without an inserted passage, that come nearest to a channel, in words.
+    pub(super) fn passages_like(&self, bandwidth_hz: Option<u32>) -> Option<(&PassageErrors, &'static str)> {
+        let (condition, words) = passages::CONDITIONS[usize::from(self.is_telephone(bandwidth_hz))];
+        Some((self.passage_condition(condition)?, words))
+    }
+
+    pub(super) fn passage_condition(&self, name: &str) -> Option<&PassageErrors> {
+        self.passage_errors.iter().find(|row| row.condition == name)
+    }
+
+    /// What figures that were measured at the model's thresholds lack, where the policy has others.
+    pub(super) fn reservation(&self) -> &'static str {
+        if self.thresholds == self.model_thresholds { "" } else { ", at the model's own thresholds" }
+    }
+
+    /// Forgets all figures: they are not of the model that judged.
+    pub fn without_figures(&mut self) {
+        self.measured_errors.clear();
+        self.passage_errors.clear();
     }
 
     pub(super) fn condition(&self, name: &str) -> Option<&MeasuredErrors> {

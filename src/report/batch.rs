@@ -58,8 +58,8 @@ impl Row {
     }
 }
 
-/// Title of the page: the counts.
-pub(super) fn title(rows: &[Row]) -> String {
+/// Title of the page: the counts, and what a run that was stopped did not come to.
+pub(super) fn title(rows: &[Row], input_count: usize) -> String {
     let count = |tone: Option<Tone>| rows.iter().filter(|row| row.tone() == tone).count();
     let counted = [
         (count(Some(Tone::Cloned)), "likely cloned"),
@@ -71,18 +71,28 @@ pub(super) fn title(rows: &[Row]) -> String {
     if failed > 0 {
         parts.push(format!("{failed} could not be read"));
     }
-    let inputs = format!("{} recording{}", rows.len(), if rows.len() == 1 { "" } else { "s" });
+    let ending = if input_count == 1 { "" } else { "s" };
+    let inputs = if rows.len() < input_count {
+        format!("Stopped after {} of {input_count} recording{ending}", rows.len())
+    } else {
+        format!("{input_count} recording{ending}")
+    };
     format!("{inputs}: {}", words::list(parts))
 }
 
-/// Counts as headline, then the notes on what is left out.
-pub(super) fn headline(rows: &[Row], notes: &[String]) -> Markup {
-    let tone = [Tone::Cloned, Tone::Open].into_iter().find(|tone| rows.iter().any(|row| row.tone() == Some(*tone)));
-    let tone = tone.unwrap_or(Tone::Genuine);
+/// Counts as headline, then the notes on what is left out. What was not judged is not genuine.
+pub(super) fn headline(rows: &[Row], input_count: usize, notes: &[String]) -> Markup {
+    let is_whole = !rows.is_empty() && rows.len() == input_count;
+    let is_all_genuine = is_whole && rows.iter().all(|row| row.tone() == Some(Tone::Genuine));
+    let tone = match rows.iter().any(|row| row.tone() == Some(Tone::Cloned)) {
+        true => Tone::Cloned,
+        false if is_all_genuine => Tone::Genuine,
+        false => Tone::Open,
+    };
     html! {
         div class=(format!("answer {}", tone.class())) {
             p.name { "clonewatch batch report" }
-            h1 { (sign(tone)) (title(rows)) }
+            h1 { (sign(tone)) (title(rows, input_count)) }
         }
         @for note in notes { p.note { (note) } }
     }
@@ -140,4 +150,33 @@ pub(super) fn multiple(number: usize, result: &ScanResult, basis: &Basis) -> Opt
 /// The small strips, already rendered, with their legend.
 pub(super) fn multiples(items: &str, basis: &Basis) -> Markup {
     html! { (legend(&basis.thresholds)) ul.multiples { (PreEscaped(items)) } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_whole_run_looks_genuine() {
+        let row = |tone: Tone| Row {
+            outcome: Outcome::Judged { tone, title: tone.of_file().into() },
+            name: "a.wav".into(),
+            llr: None,
+            speech_secs: 0.0,
+            duration_secs: None,
+            has_section: false,
+        };
+        use Tone::{Cloned, Genuine, Open};
+        for (rows, input_count, class, words) in [
+            (vec![row(Genuine)], 1, "genuine", "1 recording: 0 likely cloned, 0 inconclusive and 1 likely genuine"),
+            (vec![row(Genuine)], 3, "open", "Stopped after 1 of 3 recordings: 0 likely cloned, 0 inconclusive and 1 "),
+            (vec![row(Genuine), row(Cloned)], 3, "cloned", "Stopped after 2 of 3 recordings: 1 likely cloned"),
+            (vec![row(Genuine), row(Open)], 2, "open", "2 recordings: "),
+            (vec![row(Genuine), Row::failed("x")], 2, "open", "1 likely genuine and 1 could not be read"),
+            (vec![], 0, "open", "0 recordings: "),
+        ] {
+            let found = headline(&rows, input_count, &[]).0;
+            assert!(found.contains(&format!("\"answer {class}\"")) && found.contains(words), "{found}");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::{Basis, basis::CONDITIONS};
+use super::{Basis, basis::CONDITIONS, passages};
 use crate::cli::render::printable;
 
 const SENTENCES: [&str; 7] = [
@@ -57,6 +57,13 @@ fn error_table(basis: &Basis) -> Markup {
                 td.number { (row.inconclusive_percent.0) " / " (row.inconclusive_percent.1) " %" }
                 td.number { (row.eer_percent) " %" }
                 td.number { (row.genuine_count) " / " (row.spoof_count) }
+            } } }
+            @for (condition, words) in passages::CONDITIONS { @if let Some(row) = basis.passage_condition(condition) { tr {
+                th scope="row" { (words) }
+                td.number { (row.false_alarm_percent) " %" }
+                td.number { (row.found_percent) " %" }
+                td.number { "–" } td.number { "–" }
+                td.number { (row.genuine_count) " / " (row.spliced_count) }
             } } } }
         } }
     }

@@ -24,6 +24,7 @@ mod file;
 mod limits;
 mod origin;
 mod page;
+mod passages;
 mod portrait;
 mod provenance;
 mod spectrogram;

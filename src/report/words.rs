@@ -233,10 +233,10 @@ pub(super) fn certainty(verdict: &Verdict, basis: &Basis) -> String {
     };
     let mut text = strength(llr, if verdict.stretch.is_some() { "this passage" } else { "the speech" });
     if verdict.stretch.is_some() {
-        return text
-            + " How often passages in genuine recordings look like this is in the model's card, under Inserts.";
+        return text + &passage_figures(verdict.decision, quality.bandwidth_hz, basis);
     }
     if let Some((errors, condition)) = basis.errors_like(quality.bandwidth_hz, quality.speech_secs) {
+        let condition = format!("{condition}{}", basis.reservation());
         text += &match verdict.decision {
             Decision::Spoof => format!(
                 " In tests ({condition}) {} % of {} genuine recordings were wrongly called cloned.",
@@ -254,20 +254,56 @@ pub(super) fn certainty(verdict: &Verdict, basis: &Basis) -> String {
                 errors.inconclusive_percent.0, errors.inconclusive_percent.1
             ),
         };
+    } else {
+        text += " How often this model is wrong about such recordings is not known here.";
     }
     text
 }
 
-/// An LLR in words, after the verbal scale of ENFSI's Guideline for Evaluative Reporting (2015);
-/// its words above 1,000 are left out.
+/// What was measured of passages that decide.
+fn passage_figures(decision: Decision, bandwidth_hz: Option<u32>, basis: &Basis) -> String {
+    if decision != Decision::Spoof {
+        return " How often genuine recordings hold a passage that raises doubt was not measured.".into();
+    }
+    let Some((errors, condition)) = basis.passages_like(bandwidth_hz) else {
+        return " How often this model finds such passages in genuine recordings is not known here.".into();
+    };
+    format!(
+        " In tests ({condition}{}) {} % of {} genuine recordings were wrongly said to hold a cloned passage; of {} with \
+         one, {} % were found.",
+        basis.reservation(),
+        errors.false_alarm_percent,
+        errors.genuine_count,
+        errors.spliced_count,
+        errors.found_percent
+    )
+}
+
+/// The verbal scale of ENFSI's Guideline for Evaluative Reporting (2015); its words above 1,000 are left out.
+fn grade(llr: f32) -> &'static str {
+    match llr.abs().exp() {
+        ..2.0 => "No evidence",
+        ..10.0 => "Weak evidence",
+        ..100.0 => "Moderate evidence",
+        ..1_000.0 => "Moderately strong evidence",
+        _ => "Strong evidence",
+    }
+}
+
+/// How sure a channel's answer is, for a list of channels; nothing where there is no answer.
+pub(super) fn grade_of(verdict: &Verdict) -> Option<String> {
+    let Llr(llr) = verdict.llr.filter(|_| verdict.reason != Some(Reason::TooShort))?;
+    Some(format!("{} (LLR {}).", grade(llr), signed(llr)))
+}
+
+/// An LLR in words.
 fn strength(llr: f32, what: &str) -> String {
-    let ratio = llr.abs().exp();
-    let (strength, odds) = match ratio {
-        ..2.0 => ("No evidence", String::new()),
-        ..10.0 => ("Weak evidence", format!("{ratio:.0}")),
-        ..100.0 => ("Moderate evidence", format!("{ratio:.0}")),
-        ..1_000.0 => ("Moderately strong evidence", format!("{:.0}", (ratio / 10.0).round() * 10.0)),
-        _ => ("Strong evidence", "more than 1,000".into()),
+    let (strength, ratio) = (grade(llr), llr.abs().exp());
+    let odds = match ratio {
+        ..2.0 => String::new(),
+        ..100.0 => format!("{ratio:.0}"),
+        ..1_000.0 => format!("{:.0}", (ratio / 10.0).round() * 10.0),
+        _ => "more than 1,000".into(),
     };
     let (this, other) = if llr < 0.0 { ("a clone", "a genuine voice") } else { ("a genuine voice", "a clone") };
     let llr = signed(llr);

@@ -150,32 +150,36 @@ impl ReportWriter {
         Ok(())
     }
 
-    /// Puts the page in its place; `is_whole` unless the run was stopped before its end.
+    /// Puts the page in its place. A run that was stopped has a page of what it came to, which says so on top; one that came
+    /// to nothing has none, and a page that was there before stays.
     ///
     /// # Errors
     /// The page cannot be written or renamed.
-    pub fn finish(mut self, is_whole: bool) -> Result<()> {
+    pub fn finish(mut self) -> Result<()> {
+        if self.rows.is_empty() && self.plan.input_count > 0 {
+            return Ok(());
+        }
         let path = self.plan.path.clone();
         let fault = |e| Error::io(path.display(), e);
-        self.write(is_whole).map_err(fault)?;
+        self.write().map_err(fault)?;
         self.page.as_file().sync_all().map_err(fault)?;
         self.page.persist(&path).map_err(|e| fault(e.error))?;
         Ok(())
     }
 
-    fn write(&mut self, is_whole: bool) -> io::Result<()> {
+    fn write(&mut self) -> io::Result<()> {
         let is_single = self.plan.input_count == 1 && self.single_title.is_some();
         let title = match &self.single_title {
             Some(title) if is_single => title.clone(),
-            _ => format!("{} – clonewatch", batch::title(&self.rows)),
+            _ => format!("{} – clonewatch", batch::title(&self.rows, self.plan.input_count)),
         };
-        let notes = self.notes(is_whole);
+        let notes = self.notes();
         let mut sections = std::mem::replace(&mut self.sections, BufWriter::new(tempfile::tempfile()?)).into_inner()?;
         sections.seek(SeekFrom::Start(0))?;
         let mut out = BufWriter::new(self.page.as_file_mut());
         out.write_all(page::page_start(&title).as_bytes())?;
         if !is_single {
-            out.write_all(batch::headline(&self.rows, &notes).0.as_bytes())?;
+            out.write_all(batch::headline(&self.rows, self.plan.input_count, &notes).0.as_bytes())?;
             if !self.multiples.is_empty() {
                 let flagged = batch::multiples(&self.multiples, &self.plan.basis);
                 out.write_all(page::section("Likely cloned", &flagged).0.as_bytes())?;
@@ -191,14 +195,14 @@ impl ReportWriter {
         out.flush()
     }
 
-    fn notes(&self, is_whole: bool) -> Vec<String> {
+    fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
-        if !is_whole {
-            notes.push(format!(
-                "This run was stopped: {} of {} recordings were looked at.",
-                self.rows.len(),
-                self.plan.input_count
-            ));
+        if self.rows.len() < self.plan.input_count {
+            notes.push(
+                "This run was stopped before its end. The recordings that are not on this page were not looked at: nothing \
+                 is known about them."
+                    .into(),
+            );
         }
         if self.plan.input_count > SMALL_BATCH {
             notes.push(format!(

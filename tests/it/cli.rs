@@ -349,7 +349,7 @@ fn ctrl_c_finishes_what_runs_and_says_so() {
         fs::hard_link(folder.path("000.wav"), folder.path(&format!("{index:03}.wav"))).expect("a writable folder");
     }
     let mut child = clonewatch()
-        .args(["scan", "--threads", "2", &folder.arg("")])
+        .args(["scan", "--threads", "2", "--report", &folder.arg("page.html"), &folder.arg("")])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -368,4 +368,8 @@ fn ctrl_c_finishes_what_runs_and_says_so() {
     assert!(line_count < 200, "the batch was stopped");
     assert!(errors.contains(&format!("{line_count} files: ")), "the summary counts what was printed: {errors}");
     assert!(errors.ends_with("clonewatch: interrupted\n"), "{errors}");
+    let page = fs::read_to_string(folder.path("page.html")).expect("what was come to is written");
+    assert!(page.contains(&format!("Stopped after {line_count} of 200 recordings: ")), "{line_count}");
+    assert!(page.contains("This run was stopped before its end.") && page.ends_with("</html>\n"));
+    assert_eq!(page.matches("<td class=\"wrap\">").count(), line_count, "a row for each");
 }

@@ -41,6 +41,8 @@ fn one_file_is_answered_with_place_certainty_and_provenance() {
         "59 s of 59 s judged",
         "0:32–0:42; the rest sounds different.",
         "a clone explains this passage",
+        "genuine recordings were wrongly said to hold a cloned passage; of",
+        "full band, 30-70 s with or without a cloned passage of 4-10 s",
         "feee57b330edf36b2257550d5d1e9af44ab1e84f91f304ad767c0392136b5dc2",
         "Lavf59.27.100",
         "speech up to",
@@ -70,6 +72,7 @@ fn the_same_input_gives_the_same_bytes() {
     );
     assert_eq!(first.matches("data:image/png;base64,").count(), 4, "a picture per judged channel");
     assert!(first.contains("Channel 0: Likely genuine") && first.contains("Channel 1: Likely cloned"));
+    assert!(first.contains("Moderate evidence (LLR −3."), "how sure is on top, for each channel");
     assert_eq!(first.matches("id=\"file-").count(), 3);
 }
 
@@ -148,6 +151,24 @@ fn pictures_stay_small_whatever_is_in_the_recording() {
     let picture = page.split("data:image/png;base64,").nth(1).and_then(|rest| rest.split('"').next()).expect("drawn");
     assert!(picture.len() < 300_000, "{} bytes", picture.len());
     assert!(page.len() < 500_000, "{} bytes", page.len());
+}
+
+#[test]
+fn a_run_that_came_to_nothing_leaves_the_earlier_page() {
+    use clonewatch::{model, policy::Policy, report};
+    let folder = Folder::new();
+    fs::write(folder.path("page.html"), "earlier").expect("a writable folder");
+    let bundle = model::ModelBundle::load(&model::embedded_files()).expect("the embedded bundle");
+    let policy = Policy::default_of(&bundle.manifest().thresholds);
+    let plan = report::Plan {
+        path: folder.path("page.html"),
+        input_count: 2,
+        basis: report::Basis::of(&bundle, &policy),
+        command: String::new(),
+    };
+    report::ReportWriter::begin(plan).expect("a writable folder").finish().expect("nothing to write");
+    assert_eq!(fs::read_to_string(folder.path("page.html")).expect("still there"), "earlier");
+    assert_eq!(fs::read_dir(folder.path("")).expect("a folder").count(), 1, "nothing else stays");
 }
 
 const OVERRIDE: char = '\u{202e}';

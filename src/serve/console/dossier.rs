@@ -87,7 +87,7 @@ impl Judged {
         let mut basis = Basis::of(&in_force.engine.model, &named.policy);
         if basis.provenance.model_sha256 != model_sha256 {
             changes.push("Another model is in force now: its error rates are not this one's.".into());
-            basis.measured_errors.clear();
+            basis.without_figures();
             (basis.provenance.model_id, basis.provenance.model_sha256) = (model_id, model_sha256);
         }
         let result = screening.judge(&named.policy);
