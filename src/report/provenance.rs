@@ -22,7 +22,11 @@ pub fn provenance(basis: &Basis, command: Option<&str>) -> Markup {
                 div { dt { "To repeat" } dd { code.command { (command) } } }
             }
         }
-        p.note { "The same file, model, policy and version give the same report, byte for byte." }
+        // A page that was not made by a command may also hold what a person decided.
+        p.note {
+            "The same file, model, policy and version give the same "
+            @if command.is_some() { "report, byte for byte." } @else { "verdict." }
+        }
     }
 }
 

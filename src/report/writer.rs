@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use maud::html;
+use maud::{Markup, html};
 use tempfile::NamedTempFile;
 
 use super::{
@@ -52,9 +52,10 @@ impl Plan {
     }
 }
 
-/// The page of one file that was judged before.
-pub fn one_page(result: &ScanResult, exhibits: &Exhibits, basis: &Basis) -> String {
+/// The page of one file that was judged before; `preface` comes first.
+pub fn one_page(result: &ScanResult, exhibits: &Exhibits, basis: &Basis, preface: &Markup) -> String {
     let content = html! {
+        (preface)
         article #file-1 { (file_section(result, exhibits, basis, Level::Page)) }
         (page::section("What this does not say", &limits(basis)))
         (page::section("Where this comes from", &provenance(basis, None)))

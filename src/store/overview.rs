@@ -1,4 +1,5 @@
-//! Counts for people who watch the service: verdicts by day, reasons, LLRs, alerts. Machine's decisions, not overrides.
+//! Counts for people who watch the service: verdicts by day, reasons, LLRs, alerts, all as the program decided; and apart
+//! from these what people decided instead.
 
 use rusqlite::{Connection, params};
 
@@ -37,6 +38,8 @@ pub struct Overview {
     pub reasons: Vec<(Reason, u64)>,
     /// LLRs of files and calls, from −[`HISTOGRAM_SPAN`] on, [`BIN_NATS`] wide each.
     pub histogram: [u64; BINS],
+    /// What people decided: the program's decision, the person's, and how often.
+    pub people: Vec<(Decision, Decision, u64)>,
 }
 
 /// The last `days` days up to `now`.
@@ -79,7 +82,21 @@ pub fn overview(connection: &Connection, days: u32, now: UnixMs) -> Result<Overv
             day.alerts = count;
         }
     }
-    Ok(Overview { days: all, reasons: reasons(connection, since)?, histogram: histogram(connection, since)? })
+    Ok(Overview {
+        days: all,
+        reasons: reasons(connection, since)?,
+        histogram: histogram(connection, since)?,
+        people: people(connection, since)?,
+    })
+}
+
+fn people(connection: &Connection, since: UnixMs) -> Result<Vec<(Decision, Decision, u64)>> {
+    let mut select = connection.prepare_cached(
+        "SELECT decision, override_decision, count(*) FROM jobs
+         WHERE finished_ms >= ?1 AND decision IS NOT NULL AND override_decision IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2",
+    )?;
+    let rows = select.query_map([since], |row| Ok((row.get(0)?, row.get(1)?, count(row, 2)?)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 fn reasons(connection: &Connection, since: UnixMs) -> Result<Vec<(Reason, u64)>> {
@@ -139,7 +156,16 @@ mod tests {
             "INSERT INTO call_events (job, at_ms, kind, party, body) SELECT id, ?1, ?2, '', '' FROM jobs LIMIT 1";
         connection.execute(event, params![100 * DAY_MS, "call.alert"]).unwrap();
         connection.execute(event, params![100 * DAY_MS, "call.retracted"]).unwrap();
+        let overrule = "UPDATE jobs SET override_decision = ?2 WHERE id = ?1";
+        for (id, decision) in [(1, "bona_fide"), (4, "spoof"), (5, "spoof"), (6, "bona_fide")] {
+            connection.execute(overrule, params![format!("{id:032}"), decision]).unwrap();
+        }
         let found = overview(&connection, 2, now).unwrap();
+        assert_eq!(
+            found.people,
+            [(Decision::Inconclusive, Decision::Spoof, 2), (Decision::Spoof, Decision::BonaFide, 1)],
+            "of the days that are counted"
+        );
         let day = |begins: i64, cloned, inconclusive, genuine, alerts| Day {
             begins: UnixMs(begins * DAY_MS),
             cloned,

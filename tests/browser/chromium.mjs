@@ -136,7 +136,7 @@ export class Page {
   async press(key, selector) {
     await this.evaluate(`document.querySelector(${JSON.stringify(selector)}).focus()`);
     const text = { Enter: "\r", " ": " " }[key];
-    const code = { Enter: 13, " ": 32, Home: 36, ArrowRight: 39 }[key];
+    const code = { Enter: 13, " ": 32, Home: 36, ArrowRight: 39, ArrowDown: 40 }[key];
     const event = { key, text, windowsVirtualKeyCode: code };
     await this.send("Input.dispatchKeyEvent", { type: text ? "keyDown" : "rawKeyDown", ...event });
     await this.send("Input.dispatchKeyEvent", { type: "keyUp", ...event, text: undefined });

@@ -1,7 +1,7 @@
 // Uses the console as a person does, at two widths, light and dark, and says what happened: a JSON object per line.
 // Usage: node console.mjs ADDRESS TOKEN RECORDING FOLDER-FOR-PICTURES [AXE.js]
 import { readFileSync, writeFileSync } from "node:fs";
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { Browser } from "./chromium.mjs";
 
 const [address, token, recording, out, axe] = process.argv.slice(2);
@@ -43,10 +43,10 @@ async function signIn(page) {
   return { asked, arrived: await page.evaluate("location.pathname") };
 }
 
-async function handIn(page) {
+async function handIn(page, file = recording) {
   await page.open(`${address}/console`);
   await page.evaluate(`document.querySelector("#label").value = "case <b>7</b>"`);
-  await page.choose("#file", [recording]);
+  await page.choose("#file", [file]);
   await page.until(`document.querySelector("#player audio")?.readyState > 0`, "the verdict with its player");
   return page.evaluate(`({
     path: location.pathname,
@@ -80,6 +80,44 @@ async function hear(page) {
   await page.until(`${audio}.paused && !${audio}.seeking`, "the pause");
   const note = await page.evaluate(`document.querySelector("#player-note").textContent`);
   return { row, end, slider, note };
+}
+
+// The two sides of a call apart: while the agent speaks, the caller's channel is silent.
+async function hearSides(page) {
+  await handIn(page, join(dirname(recording), "call-agent-left-caller-right.wav"));
+  // Whatever goes to the loudspeaker is measured on its way.
+  await page.evaluate(`(() => {
+    const { connect } = AudioNode.prototype;
+    AudioNode.prototype.connect = function (target, ...rest) {
+      if (target instanceof AudioDestinationNode) {
+        window.meter = target.context.createAnalyser();
+        connect.call(this, window.meter, ...rest);
+      }
+      return connect.call(this, target, ...rest);
+    };
+  })()`);
+  const loudest = `(async () => {
+    const audio = document.querySelector("#player audio");
+    const samples = new Float32Array(2048);
+    audio.currentTime = 2;
+    await audio.play();
+    let most = 0;
+    while (audio.currentTime < 3.5) {
+      if (audio.currentTime > 2.5) meter.getFloatTimeDomainData(samples);
+      most = Math.max(most, ...samples.map(Math.abs));
+      await new Promise(requestAnimationFrame);
+    }
+    audio.pause();
+    return most;
+  })()`;
+  const heard = [];
+  // From "all" down to the first channel, then to the second.
+  for (const channel of ["0", "1"]) {
+    await page.press("ArrowDown", "#heard-channel");
+    await page.until(`document.querySelector("#heard-channel").value === "${channel}"`, "the choice");
+    heard.push(await page.evaluate(loudest));
+  }
+  return { heard };
 }
 
 async function overrule(page) {
@@ -121,6 +159,8 @@ try {
       await page.open(`${address}/console/scans?text=${text}`);
       const rows = await page.evaluate(`[...document.querySelectorAll("table.cards tbody tr")].map((row) => row.textContent)`);
       console.log(JSON.stringify({ step: "find", rows }));
+      console.log(JSON.stringify({ step: "sides", ...(await hearSides(page)) }));
+      await look(page, "call", view);
     }
     await page.open(`${address}/console`);
     await look(page, "drop", view);

@@ -10,8 +10,9 @@ use clonewatch::{
     decode::Limits,
     model::ModelBundle,
     policy::{Decision, Policy, Reason},
+    report::{Picture, Portrait},
     rtp::Packet,
-    scan::{Engine, ScanResult, load_model},
+    scan::{Engine, ScanResult, Scanned, load_model},
 };
 
 pub(crate) const GENUINE: &str = "genuine-it-menardi.ulaw.wav";
@@ -165,6 +166,23 @@ fn streams_are_judged_as_recordings_of_the_same_audio_are() {
             let expected = &scan(&sample(recording)).channels[0].verdict;
             assert_eq!(&channel.verdict, expected, "{recording} in {name}");
         }
+    }
+}
+
+#[test]
+fn streams_are_drawn_as_recordings_of_the_same_audio_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let capture = write(folder.path(), "call.pcap", &pcap(&frames(&call())));
+    let limits = Limits::default();
+    let drawn = |path: &Path| {
+        let draw = |mut scanned: Scanned<'_>| Portrait::of(&mut scanned, &limits, &|| true);
+        engine(Limits::default()).scan_path_then(path, None, draw).unwrap().1.pictures
+    };
+    let pictures = drawn(&capture);
+    assert_eq!(pictures.iter().map(|picture| picture.channel).collect::<Vec<_>>(), [0, 1]);
+    for (picture, recording) in pictures.into_iter().zip([GENUINE, CLONED]) {
+        let expected = drawn(&sample(recording));
+        assert_eq!([Picture { channel: 0, ..picture }].as_slice(), expected, "{recording}");
     }
 }
 

@@ -32,6 +32,11 @@ pub(crate) fn container(head: &[u8]) -> Option<&'static str> {
     }
 }
 
+/// Whether a result's container is a capture.
+pub(crate) fn is_container(name: &str) -> bool {
+    matches!(name, "pcap" | "pcapng")
+}
+
 /// One captured packet.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Record<'a> {

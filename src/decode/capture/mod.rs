@@ -18,8 +18,8 @@ use symphonia::core::io::MediaSource;
 
 use super::{DecodeError, Limits, source::Guard};
 use crate::rtp::{Codec, Event, Flow, Packet, PayloadMap, Receiver};
-pub(crate) use file::container;
 use file::{CaptureFile, Record};
+pub(crate) use file::{container, is_container};
 use frame::Frame;
 use signalling::Signalling;
 

@@ -14,13 +14,19 @@ use super::{
 };
 use crate::{
     config::Scope,
-    serve::http::{App, Peer, auth::Caller, extract::body_problem},
+    serve::http::{
+        App, Peer,
+        auth::Caller,
+        extract::body_problem,
+        upload::{FORM_TOKEN, FORM_WORDS},
+    },
 };
 
-/// Name of the cookie with TLS and without. The first is one that only this very host can set.
-const COOKIES: [&str; 2] = ["__Host-clonewatch", "clonewatch"];
-/// Field of every form.
-pub(super) const FORM_TOKEN: &str = "form_token";
+/// Name of the cookie with TLS: one that only this very host can set. No other is looked at then, or a neighbouring host
+/// could put its own session into the browser.
+const ENCRYPTED_COOKIE: &str = "__Host-clonewatch";
+/// … and without.
+const PLAIN_COOKIE: &str = "clonewatch";
 /// Longest form, in bytes.
 const MAX_FORM_BYTES: usize = 64 << 10;
 
@@ -31,8 +37,8 @@ pub(in crate::serve) struct Visitor {
     pub(super) caller: Caller,
     /// For the forms on the page.
     pub(super) form_token: String,
-    /// Whether it is by a session, which can be ended.
-    pub(super) is_signed_in: bool,
+    /// Id of the session that it is by, if it is by one: it can be ended.
+    pub(super) session: Option<String>,
 }
 
 impl Visitor {
@@ -52,8 +58,7 @@ impl Visitor {
         if token.is_some_and(is_same) {
             return Ok(());
         }
-        let words = "The form is too old, or not one of ours: open the page again and send it once more.";
-        Err(Refusal::new(StatusCode::FORBIDDEN, words))
+        Err(Refusal::new(StatusCode::FORBIDDEN, FORM_WORDS))
     }
 }
 
@@ -62,19 +67,23 @@ impl FromRequestParts<App> for Visitor {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
         let in_force = app.core.in_force();
-        if let Some(id) = session_id(&parts.headers)
+        let peer = parts.extensions.get::<Peer>();
+        if let Some(id) = session_id(&parts.headers, is_encrypted(peer, app))
             && let Some(session) = app.console.find(id, Instant::now())
         {
             match Caller::of_hash(&in_force, &session.token) {
-                Some(caller) => return Ok(Self { caller, form_token: session.form_token, is_signed_in: true }),
+                Some(caller) => {
+                    let (form_token, session) = (session.form_token, Some(id.to_owned()));
+                    return Ok(Self { caller, form_token, session });
+                }
                 None => app.console.end(id),
             }
         }
-        if let Some(peer @ Peer::Unix { .. }) = parts.extensions.get::<Peer>() {
+        if let Some(peer @ Peer::Unix { .. }) = peer {
             let caller = Caller::over_socket(peer, &in_force);
             if caller.may_anything() && guard::is_local(&parts.headers) {
                 let form_token = app.console.socket_form_token.clone();
-                return Ok(Self { caller, form_token, is_signed_in: false });
+                return Ok(Self { caller, form_token, session: None });
             }
         }
         Err(match parts.method {
@@ -85,15 +94,24 @@ impl FromRequestParts<App> for Visitor {
 }
 
 /// What the session's cookie holds.
-pub(super) fn session_id(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn session_id(headers: &HeaderMap, is_encrypted: bool) -> Option<&str> {
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut pairs = cookies.flat_map(|text| text.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(name, _)| COOKIES.contains(name)).map(|(_, id)| id)
+    pairs.find(|(name, _)| *name == cookie_name(is_encrypted)).map(|(_, id)| id)
+}
+
+fn cookie_name(is_encrypted: bool) -> &'static str {
+    if is_encrypted { ENCRYPTED_COOKIE } else { PLAIN_COOKIE }
+}
+
+/// Whether requests of `peer` come over TLS.
+pub(super) fn is_encrypted(peer: Option<&Peer>, app: &App) -> bool {
+    matches!(peer, Some(Peer::Tcp { .. })) && app.core.in_force().config.server.tls.is_some()
 }
 
 /// `Set-Cookie` for a session that lasts `max_age_secs`.
 pub(super) fn cookie(id: &str, max_age_secs: u64, is_encrypted: bool) -> String {
-    let (name, secure) = if is_encrypted { (COOKIES[0], "; Secure") } else { (COOKIES[1], "") };
+    let (name, secure) = (cookie_name(is_encrypted), if is_encrypted { "; Secure" } else { "" });
     format!("{name}={id}; Path=/; Max-Age={max_age_secs}; HttpOnly; SameSite=Strict{secure}")
 }
 
@@ -147,5 +165,20 @@ impl FromRequest<App> for Posted {
         let fields = fields_of(Request::from_parts(parts, body)).await?;
         visitor.check_form(fields.get(FORM_TOKEN))?;
         Ok(Self { visitor, fields })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn over_tls_only_a_cookie_of_this_very_host_counts() {
+        let mut headers = HeaderMap::new();
+        headers.append(header::COOKIE, "a=b; clonewatch=planted; x".parse().unwrap());
+        assert_eq!((session_id(&headers, true), session_id(&headers, false)), (None, Some("planted")));
+        headers.append(header::COOKIE, "__Host-clonewatch=own".parse().unwrap());
+        assert_eq!((session_id(&headers, true), session_id(&headers, false)), (Some("own"), Some("planted")));
+        assert_eq!(cookie("x", 5, true), "__Host-clonewatch=x; Path=/; Max-Age=5; HttpOnly; SameSite=Strict; Secure");
     }
 }

@@ -1,17 +1,18 @@
-//! *Drop a file*: audio goes in as over the API, with the same limits and the same admission.
+//! *Drop a file*: audio goes in as over the API, with the same limits and the same admission. The page's script sends several
+//! files and shows how far they are; without it the form sends one, and leads to its page.
 
 use axum::{
     Router,
     extract::{Request, State},
-    http::{HeaderName, Uri},
-    response::{IntoResponse, Response},
+    http::{HeaderName, HeaderValue, Uri, header},
+    response::{IntoResponse, Redirect, Response},
     routing::{get, post},
 };
 use maud::{Markup, html};
 
 use super::{
     access::{Fields, Visitor},
-    layout::{DROP, Page},
+    layout::{DROP, Page, form_token},
     refusal::Result,
 };
 use crate::{
@@ -51,14 +52,13 @@ async fn page(State(app): State<App>, visitor: Visitor) -> Response {
 fn form(visitor: &Visitor, in_force: &InForce) -> Markup {
     let max_bytes = in_force.config.queue.max_upload_bytes;
     html! {
-        noscript { p.fault {
-            "This page hands files in by JavaScript, which is switched off. Without it: "
-            code { "curl -T FILE --unix-socket … http://localhost/v1/scans" }
-        } }
-        form #drop data-token=(visitor.form_token) data-max-bytes=(max_bytes) {
+        form #drop method="post" action="/console/upload" enctype="multipart/form-data" data-max-bytes=(max_bytes) {
+            // First, so that it has come before the file does.
+            (form_token(visitor))
             div.zone {
                 label for="file" { "Drop audio or video here, or choose files" }
-                input #file type="file" multiple accept="audio/*,video/*,.gsm,.opus,.amr,.pcap,.pcapng,.ul,.al";
+                // The script takes several, and needs no button.
+                input #file type="file" name="file" required accept="audio/*,video/*,.gsm,.opus,.amr,.pcap,.pcapng,.ul,.al";
                 p.note { "WAV, FLAC, MP3, M4A, Opus, Ogg, MP4, G.711, GSM and more, up to " (megabytes(max_bytes)) " each." }
             }
             div.fields {
@@ -68,6 +68,7 @@ fn form(visitor: &Visitor, in_force: &InForce) -> Markup {
                     input #label type="text" name="label" maxlength="255" placeholder="case number, programme, …";
                 }
             }
+            noscript { button { "Hand in" } }
         }
         section #progress hidden aria-label="Files handed in" aria-live="polite" { ul.files {} }
     }
@@ -116,10 +117,23 @@ fn megabytes(bytes: u64) -> String {
 }
 
 async fn take(State(app): State<App>, visitor: Visitor, uri: Uri, request: Request) -> Result<Response> {
+    if upload::is_form(request.headers()) {
+        return take_form(app, visitor, request).await;
+    }
     visitor.check_form(request.headers().get(FORM_TOKEN).and_then(|token| token.to_str().ok()))?;
     let query = Fields::parse(uri.query().unwrap_or("").as_bytes());
     let about = About::from_console(query.get("name"), query.get("label"), query.get("policy"));
     // Scripts read the API's own answers.
     let answer = upload::submit(State(app), visitor.caller, Params(about), request).await;
     Ok(answer.unwrap_or_else(IntoResponse::into_response))
+}
+
+/// Without a script: waits a while for the verdict, and leads to its page.
+async fn take_form(app: App, visitor: Visitor, mut request: Request) -> Result<Response> {
+    request.headers_mut().insert("prefer", HeaderValue::from_static("wait=20"));
+    let about = About::from_form(visitor.form_token);
+    let answer = upload::submit(State(app), visitor.caller, Params(about), request).await?;
+    let place = answer.headers().get(header::LOCATION).and_then(|place| place.to_str().ok());
+    let id = place.and_then(|place| place.rsplit('/').next()).unwrap_or_default();
+    Ok(Redirect::to(&format!("/console/scans/{id}")).into_response())
 }

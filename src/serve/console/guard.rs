@@ -30,7 +30,7 @@ pub(super) async fn around(State(app): State<App>, request: Request, next: Next)
     let is_reading = matches!(*request.method(), Method::GET | Method::HEAD);
     let mut response = if !app.core.in_force().config.console.enabled {
         Refusal::new(StatusCode::NOT_FOUND, "The console is switched off (console.enabled).").into_response()
-    } else if !is_reading && !is_own(request.headers()) {
+    } else if is_embedded_elsewhere(request.headers()) || !is_reading && !is_own(request.headers()) {
         Refusal::new(StatusCode::FORBIDDEN, "This request came from another site.").into_response()
     } else {
         next.run(request).await
@@ -52,6 +52,14 @@ fn is_own(headers: &HeaderMap) -> bool {
         }
         (None, None) => true,
     }
+}
+
+/// Whether another site's page asks for something as a part of itself. Links that lead here are no such thing. Where nobody
+/// signs in no cookie keeps such pages away, and even what they cannot read costs something.
+fn is_embedded_elsewhere(headers: &HeaderMap) -> bool {
+    let text = |name: &'static str| headers.get(name).map(|value| value.to_str().unwrap_or(""));
+    let is_foreign = matches!(text("sec-fetch-site"), Some("cross-site" | "same-site"));
+    is_foreign && text("sec-fetch-mode") != Some("navigate")
 }
 
 /// Whether `Host` names this machine itself. Whoever needs no token is let in under no other name: another site's name may
@@ -90,6 +98,20 @@ mod tests {
             (&[("host", "a:1")], true),
         ] {
             assert_eq!(is_own(&headers(pairs)), expected, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn other_sites_may_link_here_but_embed_nothing() {
+        for (pairs, expected) in [
+            (&[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "no-cors")][..], true),
+            (&[("sec-fetch-site", "same-site"), ("sec-fetch-mode", "cors")], true),
+            (&[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")], false),
+            (&[("sec-fetch-site", "same-origin"), ("sec-fetch-mode", "cors")], false),
+            (&[("sec-fetch-site", "none"), ("sec-fetch-mode", "navigate")], false),
+            (&[], false),
+        ] {
+            assert_eq!(is_embedded_elsewhere(&headers(pairs)), expected, "{pairs:?}");
         }
     }
 

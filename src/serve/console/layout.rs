@@ -3,8 +3,13 @@
 use axum::response::Response;
 use maud::{DOCTYPE, Markup, html};
 
-use super::{access::FORM_TOKEN, access::Visitor, assets};
-use crate::{cli::render::printable, report, serve::http::extract::with_type, store::UnixMs};
+use super::{access::Visitor, assets};
+use crate::{
+    cli::render::printable,
+    report,
+    serve::http::{extract::with_type, upload::FORM_TOKEN},
+    store::UnixMs,
+};
 
 /// A place in the navigation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,7 +103,7 @@ impl<'a> Page<'a> {
                     }
                     div.visitor {
                         span { (printable(&visitor.caller.name)) }
-                        @if visitor.is_signed_in {
+                        @if visitor.session.is_some() {
                             form method="post" action="/console/sign-out" {
                                 (form_token(visitor))
                                 button.quiet { "Sign out" }

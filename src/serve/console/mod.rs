@@ -8,8 +8,8 @@
 //! came from one of our own pages. [`refusal::Refusal`] is the error that people see.
 //!
 //! Scripts and the style sheet are files in `static/`, embedded in the program ([`assets`]). The policy of [`guard`] allows
-//! nothing else: no inline script, no inline style, no other host. Every page works without its script, except for handing
-//! in files and for playing them.
+//! nothing else: no inline script, no inline style, no other host. Every page works without its script, except for playing
+//! audio beside its segments.
 
 mod access;
 mod assets;

@@ -6,6 +6,8 @@ use super::chart;
 use crate::{
     cli::render::{printable, reason_key},
     model::Thresholds,
+    policy::Decision,
+    report::Tone,
     serve::{admission::Load, core::Core},
     store::{self, UnixMs, outbox, overview::Overview},
 };
@@ -69,7 +71,7 @@ pub(super) fn content(facts: &Facts) -> Markup {
         (now(facts))
         section aria-labelledby="days" {
             h2 #days { "Alerts per day" }
-            p.note { "The last " (DAYS) " days, UTC. The machine's decisions; overrides by people do not change them." }
+            p.note { "The last " (DAYS) " days, UTC. What the program decided; what people decided instead stands below." }
             (chart::days(&counted.days))
             ul.legend {
                 li { (swatch("bar cloned")) "scans and calls that ended likely cloned" }
@@ -77,6 +79,7 @@ pub(super) fn content(facts: &Facts) -> Markup {
             }
             (days_table(counted))
         }
+        section aria-labelledby="people" { h2 #people { "Decided by people" } (people(counted)) }
         section aria-labelledby="inconclusive" { h2 #inconclusive { "Inconclusive" } (inconclusive(counted)) }
         section aria-labelledby="scores" {
             h2 #scores { "Scores" }
@@ -142,6 +145,49 @@ fn days_table(counted: &Overview) -> Markup {
                     }
                 }
             }
+        }
+    }
+}
+
+/// What is in force: the program's decisions, less those that people changed, and more by what they changed them to.
+fn people(counted: &Overview) -> Markup {
+    let days = counted.days.iter();
+    let (cloned, open, genuine) = days.fold((0, 0, 0), |(cloned, open, genuine), day| {
+        (cloned + day.cloned, open + day.inconclusive, genuine + day.genuine)
+    });
+    let sum = |wanted: &dyn Fn(Decision, Decision) -> bool| -> u64 {
+        let of_kind = counted.people.iter().filter(|(program, person, _)| wanted(*program, *person));
+        of_kind.map(|(_, _, count)| count).sum()
+    };
+    let (looked_at, changed) = (sum(&|_, _| true), sum(&|program, person| program != person));
+    let row = |decision: Decision, by_program: u64| {
+        let taken = sum(&|program, person| program == decision && person != decision);
+        let given = sum(&|program, person| program != decision && person == decision);
+        let confirmed = sum(&|program, person| program == decision && person == decision);
+        html! { tr {
+            th scope="row" { (Tone::of(decision).of_file()) }
+            td.number { (by_program) } td.number { (confirmed) } td.number { (taken) } td.number { (given) }
+            td.number { strong { ((by_program + given).saturating_sub(taken)) } }
+        } }
+    };
+    html! {
+        @if looked_at == 0 {
+            p { "Nothing was decided by people in these days: the program's decisions are in force." }
+        } @else {
+            p {
+                (looked_at) " of " (cloned + open + genuine) " verdicts were looked at by people, " (changed)
+                @if changed == 1 { " was" } @else { " were" } " changed."
+            }
+            div.scroll role="region" aria-label="Decisions in force" tabindex="0" { table {
+                thead { tr {
+                    th scope="col" { "Decision" } th.number scope="col" { "Program" } th.number scope="col" { "Confirmed by people" }
+                    th.number scope="col" { "Changed to another" } th.number scope="col" { "Changed to this" }
+                    th.number scope="col" { "In force" }
+                } }
+                tbody {
+                    (row(Decision::Spoof, cloned)) (row(Decision::Inconclusive, open)) (row(Decision::BonaFide, genuine))
+                }
+            } }
         }
     }
 }

@@ -21,8 +21,10 @@ use super::{
 use crate::{
     cli::render::printable,
     config::Scope,
+    decode::capture::is_container,
     policy::Decision,
     report::{self, Exhibits, Level, Shown, Tone},
+    scan::InputInfo,
     serve::{
         http::{
             App,
@@ -49,14 +51,7 @@ async fn page(State(app): State<App>, visitor: Visitor, Id(id): Id, uri: Uri) ->
     let in_force = app.core.in_force();
     let content = html! {
         @if let Some(words) = done_words(&query) { (notice(&words)) }
-        @if let Some(by_person) = &dossier.job.overridden {
-            @let tone = Tone::of(by_person.decision);
-            div class=(format!("answer small person {}", tone.class())) {
-                h2 { "A person decided: " (tone.of_file()) }
-                p { (printable(&by_person.note)) }
-                p.note { (printable(&by_person.by)) ", " (time(by_person.at)) ". What the program found stays below." }
-            }
-        }
+        (person(&dossier.job))
         @match &dossier.judged {
             Some(judged) => (verdict(&dossier, judged)),
             None => (unfinished(&dossier.job)),
@@ -70,6 +65,20 @@ async fn page(State(app): State<App>, visitor: Visitor, Id(id): Id, uri: Uri) ->
     Ok(Page::new(&title).of(&visitor).in_section(HISTORY).with_scripts(&["scan.js"]).show(&content))
 }
 
+/// What a person decided, on top of whatever the program found.
+fn person(job: &Job) -> Markup {
+    html! {
+        @if let Some(by_person) = &job.overridden {
+            @let tone = Tone::of(by_person.decision);
+            div class=(format!("answer small person {}", tone.class())) {
+                h2 { "A person decided: " (tone.of_file()) }
+                p { (printable(&by_person.note)) }
+                p.note { (printable(&by_person.by)) ", " (time(by_person.at)) ". What the program found stays below." }
+            }
+        }
+    }
+}
+
 fn verdict(dossier: &Dossier, judged: &Judged) -> Markup {
     html! {
         @if dossier.job.state != JobState::Done {
@@ -77,10 +86,14 @@ fn verdict(dossier: &Dossier, judged: &Judged) -> Markup {
         }
         @for change in &judged.changes { p.notice { (printable(change)) } }
         (report::file_answer(&judged.result, &judged.basis, Level::Page))
-        (player(&dossier.job))
+        (player(&dossier.job, &judged.result.input))
         @if dossier.exhibits.pictures.is_empty() && !judged.result.channels.is_empty() {
-            p.note { "Without a spectrogram: none is kept of this scan (" code { "console.keep_pictures" } "), and drawing one takes \
-                      the audio." }
+            @if is_call(&dossier.job) {
+                p.note { "Without a spectrogram: it is drawn from the audio, and of calls none is kept." }
+            } @else {
+                p.note { "Without a spectrogram: none is kept of this scan (" code { "console.keep_pictures" } "), and drawing \
+                          one takes the audio." }
+            }
         }
         (report::file_evidence(&judged.result, &dossier.exhibits, &judged.basis))
     }
@@ -89,7 +102,7 @@ fn verdict(dossier: &Dossier, judged: &Judged) -> Markup {
 fn unfinished(job: &Job) -> Markup {
     let (title, words) = match job.state {
         JobState::Queued => ("Waiting", "It waits for its turn."),
-        JobState::Running if job.source.starts_with("live:") => ("A call", "It goes on."),
+        JobState::Running if is_call(job) => ("A call", "It goes on."),
         JobState::Running => ("Listening", "It is being judged."),
         JobState::Done => ("Judged", "The evidence was not kept."),
         JobState::Failed => ("Not judged", "It was given up."),
@@ -100,12 +113,29 @@ fn unfinished(job: &Job) -> Markup {
             p.name { (printable(&job.name)) }
             h1 { (title) }
             p role="status" id=[is_open.then_some("waiting")] data-scan=(job.id) { (words) }
+            @if is_open { noscript { p { a href=(format!("/console/scans/{}", job.id)) { "Look again" } } } }
             @if let Some(error) = &job.error { p.stopped { (printable(error)) } }
         }
     }
 }
 
-fn player(job: &Job) -> Markup {
+/// Whether it was a call, of which no audio is kept.
+fn is_call(job: &Job) -> bool {
+    job.source.starts_with("live:")
+}
+
+fn player(job: &Job, input: &InputInfo) -> Markup {
+    let is_capture = input.container.as_deref().is_some_and(is_container);
+    if is_call(job) || is_capture {
+        return html! {
+            section aria-labelledby="listen" {
+                h2 #listen { "Listen" }
+                @if is_capture { p { "Browsers cannot play captured network traffic." } }
+                @else { p { "Calls are not recorded: there is nothing to play." } }
+            }
+        };
+    }
+    let channels = input.channels.unwrap_or(1);
     let source = job.audio_kept.then(|| format!("/console/scans/{}/audio", job.id));
     html! {
         section #player aria-labelledby="listen" data-sha256=(job.sha256) data-audio=[source] {
@@ -114,16 +144,23 @@ fn player(job: &Job) -> Markup {
             p #player-note role="status" {
                 @if job.audio_kept {
                     "The audio is kept here for a while; playing it is noted in the audit log."
-                } @else if job.source.starts_with("live:") {
-                    "Calls are not recorded: there is nothing to play."
                 } @else {
                     "The audio was not kept. Choose the same file to hear it with its segments: it does not leave your browser."
                 }
             }
-            @if !job.audio_kept && !job.source.starts_with("live:") {
+            @if !job.audio_kept {
                 div #own-copy-field {
                     label for="own-copy" { "Your copy of the file" }
                     input #own-copy type="file";
+                }
+            }
+            @if channels > 1 {
+                div #heard-channel-field hidden data-channels=(channels) {
+                    label for="heard-channel" { "Hear" }
+                    select #heard-channel {
+                        option value="" { "all channels" }
+                        @for channel in 0..channels { option value=(channel) { "channel " (channel) " alone" } }
+                    }
                 }
             }
             p.note #player-help hidden {
@@ -252,7 +289,7 @@ async fn report_file(State(app): State<App>, visitor: Visitor, Id(id): Id) -> Re
     let pictures = app.core.store.read(move |c| portraits::pictures(c, &wanted, None)).await?;
     let pictures = pictures.iter().map(|picture| (picture.channel, Shown::embedded(picture))).collect();
     let exhibits = Exhibits { pictures, tags: dossier.exhibits.tags };
-    let page = report::one_page(&judged.result, &exhibits, &judged.basis);
+    let page = report::one_page(&judged.result, &exhibits, &judged.basis, &person(&dossier.job));
     Ok(attachment(with_type("text/html; charset=utf-8", page), &format!("clonewatch-{id}.html")))
 }
 

@@ -1,5 +1,7 @@
 //! Handlers of the pages about the service: live calls, overview, settings, audit log.
 
+use std::time::Instant;
+
 use axum::{
     Router,
     extract::State,
@@ -27,6 +29,7 @@ use crate::{
         core::{Core, Reloaded},
         http::{
             App,
+            auth::Caller,
             calls::follow,
             extract::{Id, Params, with_type},
             problem::Problem,
@@ -133,7 +136,16 @@ async fn live_parties(State(app): State<App>, visitor: Visitor, id: Result<Id, P
 async fn live_events(State(app): State<App>, visitor: Visitor, id: Result<Id, Problem>) -> Result<Response> {
     visitor.require(Scope::Read)?;
     let Id(id) = id.map_err(|_| no_call())?;
-    follow(&app, &id).ok_or_else(no_call)
+    let watched = app.clone();
+    // Whoever has signed out, or whose token is gone, hears no more.
+    let may_see = move || visitor.session.as_ref().is_none_or(|id| may_still_read(&watched, id));
+    follow(&app, &id, may_see).ok_or_else(no_call)
+}
+
+fn may_still_read(app: &App, session: &str) -> bool {
+    let token = app.console.find(session, Instant::now()).map(|session| session.token);
+    let caller = token.and_then(|token| Caller::of_hash(&app.core.in_force(), &token));
+    caller.is_some_and(|caller| caller.may(Scope::Read))
 }
 
 fn no_call() -> Refusal {
@@ -277,7 +289,7 @@ async fn audit_page(
     visitor: Visitor,
     query: Result<Params<AuditQuery>, Problem>,
 ) -> Result<Response> {
-    visitor.require(Scope::Admin)?;
+    visitor.require(Scope::Read)?;
     let Params(query) = query?;
     let before = query.before.unwrap_or(0).max(0);
     let read = app.core.store.read(move |c| {

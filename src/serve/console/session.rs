@@ -18,6 +18,8 @@ pub(super) const LIFE: Duration = Duration::from_secs(12 * 3_600);
 const HEARING: Duration = Duration::from_secs(600);
 /// Most sessions; one more ends the oldest.
 const MOST: usize = 1_000;
+/// Most of one token, so that whoever holds it cannot sign all others out.
+const MOST_OF_TOKEN: usize = 50;
 
 /// What the console knows of its visitors.
 pub struct Console {
@@ -51,8 +53,11 @@ impl Console {
         let id = random_hex::<32>();
         let mut sessions = self.lock();
         sessions.retain(|_, session| session.ends > now);
-        if sessions.len() >= MOST {
-            let oldest = sessions.iter().min_by_key(|(_, session)| session.ends).map(|(key, _)| key.clone());
+        let is_own = |session: &Session| session.token == token;
+        let is_greedy = sessions.values().filter(|session| is_own(session)).count() >= MOST_OF_TOKEN;
+        if is_greedy || sessions.len() >= MOST {
+            let rivals = sessions.iter().filter(|(_, session)| !is_greedy || is_own(session));
+            let oldest = rivals.min_by_key(|(_, session)| session.ends).map(|(key, _)| key.clone());
             oldest.and_then(|key| sessions.remove(&key));
         }
         sessions.insert(key_of(&id), Session { token, form_token: random_hex::<32>(), ends: now + LIFE });
@@ -101,12 +106,16 @@ mod tests {
         assert!(console.find(&first, now).is_some_and(|session| session.token == token));
         assert!(console.find("", now).is_none() && console.find(&first, now + LIFE).is_none());
         let later = now + Duration::from_secs(1);
-        let others: Vec<String> = (0..MOST).map(|_| console.begin(token.clone(), later)).collect();
-        assert!(console.find(&first, later).is_none(), "the oldest made room");
+        let own: Vec<String> = (0..MOST_OF_TOKEN).map(|_| console.begin(token.clone(), later)).collect();
+        assert!(console.find(&first, later).is_none(), "the token's oldest made room");
+        let tokens = (0..MOST).map(|index| TokenHash::of(&index.to_string()));
+        let others: Vec<String> = tokens.map(|token| console.begin(token, later + Duration::from_secs(1))).collect();
+        assert!(console.find(&own[0], later).is_none(), "the oldest of all made room");
+        assert_eq!(console.lock().len(), MOST);
         assert!(console.find(&others[0], later).is_some());
         console.end(&others[0]);
         assert!(console.find(&others[0], later).is_none());
-        console.begin(token, later + LIFE);
+        console.begin(token, later + 2 * LIFE);
         assert_eq!(console.lock().len(), 1, "those that are over are gone");
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use axum::{
     Extension, Router,
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
+    http::{HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse, Redirect, Response},
     routing::{get, post},
 };
@@ -13,7 +13,7 @@ use maud::{Markup, html};
 use tracing::info;
 
 use super::{
-    access::{Fields, Posted, cookie, fields_of, session_id},
+    access::{Fields, Posted, cookie, fields_of, is_encrypted, session_id},
     layout::Page,
     refusal::Result,
     session::LIFE,
@@ -63,7 +63,8 @@ fn next_of(fields: &Fields) -> &str {
 }
 
 async fn take(State(app): State<App>, peer: Option<Extension<Peer>>, request: Request) -> Result<Response> {
-    let old = session_id(request.headers()).map(str::to_owned);
+    let is_encrypted = is_encrypted(peer.as_deref(), &app);
+    let old = session_id(request.headers(), is_encrypted).map(str::to_owned);
     let fields = fields_of(request).await?;
     let (token, next) = (fields.need("token")?.trim(), next_of(&fields));
     let Ok(caller) = Caller::holding(&app, token) else {
@@ -72,8 +73,6 @@ async fn take(State(app): State<App>, peer: Option<Extension<Peer>>, request: Re
         *response.status_mut() = StatusCode::FORBIDDEN;
         return Ok(response);
     };
-    let is_encrypted =
-        matches!(peer, Some(Extension(Peer::Tcp { .. }))) && app.core.in_force().config.server.tls.is_some();
     if let Some(old) = old {
         app.console.end(&old);
     }
@@ -86,13 +85,11 @@ async fn take(State(app): State<App>, peer: Option<Extension<Peer>>, request: Re
     Ok(with_cookie(Redirect::to(next), &cookie(&id, LIFE.as_secs(), is_encrypted)))
 }
 
-async fn end(State(app): State<App>, headers: HeaderMap, peer: Option<Extension<Peer>>, _: Posted) -> Response {
-    if let Some(id) = session_id(&headers) {
-        app.console.end(id);
+async fn end(State(app): State<App>, peer: Option<Extension<Peer>>, posted: Posted) -> Response {
+    if let Some(id) = posted.visitor.session {
+        app.console.end(&id);
     }
-    let is_encrypted =
-        matches!(peer, Some(Extension(Peer::Tcp { .. }))) && app.core.in_force().config.server.tls.is_some();
-    with_cookie(Redirect::to("/console/sign-in"), &cookie("", 0, is_encrypted))
+    with_cookie(Redirect::to("/console/sign-in"), &cookie("", 0, is_encrypted(peer.as_deref(), &app)))
 }
 
 fn with_cookie(redirect: Redirect, cookie: &str) -> Response {

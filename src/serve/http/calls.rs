@@ -123,14 +123,14 @@ pub(super) async fn events(State(app): State<App>, caller: Caller, Id(id): Id, r
         let upgrade = upgrade.map_err(|e| Problem::bad(format!("Upgrade: {e}")))?;
         return Ok(upgrade.on_upgrade(move |socket| over_websocket(socket, follower)));
     }
-    follow(&app, &id).ok_or_else(no_call)
+    follow(&app, &id, || true).ok_or_else(no_call)
 }
 
-/// The events of call `id` as Server-Sent Events; `None` where no such call goes on.
-pub(in crate::serve) fn follow(app: &App, id: &JobId) -> Option<Response> {
-    let events = stream::unfold(Follower::of(app, id)?, |mut follower| async move {
-        let (name, data) = follower.next().await?;
-        Some((Ok::<_, Infallible>(Event::default().event(name).data(data)), follower))
+/// The events of call `id` as Server-Sent Events, as long as they may be seen; `None` where no such call goes on.
+pub(in crate::serve) fn follow(app: &App, id: &JobId, may_see: impl Fn() -> bool + Send + 'static) -> Option<Response> {
+    let events = stream::unfold((Follower::of(app, id)?, may_see), |(mut follower, may_see)| async move {
+        let (name, data) = follower.next().await.filter(|_| may_see())?;
+        Some((Ok::<_, Infallible>(Event::default().event(name).data(data)), (follower, may_see)))
     });
     Some(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
 }

@@ -155,12 +155,12 @@ pub(super) struct AuditLog {
         (status = 200, description = "Rows, oldest first", body = AuditLog),
         (status = 400, description = "A parameter that cannot be meant so", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "No token, or an unknown one", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "The token lacks the scope `admin`", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The token lacks the scope `read`", body = Problem, content_type = "application/problem+json"),
         ReadFaults,
     )
 )]
 pub(super) async fn audit(State(app): State<App>, caller: Caller, Params(rows): Params<Rows>) -> Result<Response> {
-    caller.require(Scope::Admin)?;
+    caller.require(Scope::Read)?;
     let limit = rows.limit.unwrap_or(100);
     let after = rows.after.unwrap_or(0);
     if !(1..=1_000).contains(&limit) || after < 0 {

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
 use tokio::{fs::File, io::AsyncWriteExt, sync::oneshot, time::timeout};
 
 use super::{
@@ -51,13 +52,43 @@ pub(in crate::serve) struct About {
     /// Name of the policy.
     #[param(min_length = 1, max_length = 64)]
     policy: Option<String>,
+    /// Where a page's form sends it: the token that this must hold before its file.
+    #[serde(skip)]
+    #[param(ignore)]
+    form_token: Option<String>,
+    /// Whether that has come.
+    #[serde(skip)]
+    #[param(ignore)]
+    is_of_page: bool,
 }
+
+/// Why a form is refused that no page of ours sent.
+pub(in crate::serve) const FORM_WORDS: &str =
+    "The form is too old, or not one of ours: open the page again and send it once more.";
+/// Field of a page's form.
+pub(in crate::serve) const FORM_TOKEN: &str = "form_token";
 
 impl About {
     /// As handed in by a page of ours.
     pub(in crate::serve) fn from_console(name: Option<&str>, label: Option<&str>, policy: Option<&str>) -> Self {
         let text = |text: Option<&str>| text.map(str::to_owned);
-        Self { name: text(name), label: text(label), source: Some("console".into()), policy: text(policy) }
+        let (name, label, policy) = (text(name), text(label), text(policy));
+        Self { name, label, source: Some("console".into()), policy, ..Self::default() }
+    }
+
+    /// As a page's form will say, which must hold this token before its file.
+    pub(in crate::serve) fn from_form(form_token: String) -> Self {
+        Self { source: Some("console".into()), form_token: Some(form_token), ..Self::default() }
+    }
+
+    /// Takes a field of a page's form; `false` where it is for [`About::set`].
+    fn set_of_page(&mut self, field: &str, value: &str) -> bool {
+        let Some(expected) = &self.form_token else { return false };
+        if field == FORM_TOKEN && bool::from(value.as_bytes().ct_eq(expected.as_bytes())) {
+            self.is_of_page = true;
+        }
+        // Such a form also sends what was left empty.
+        field == FORM_TOKEN || value.is_empty()
     }
 
     /// Takes one field of a form; `false` where there is no such field.
@@ -227,7 +258,7 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-fn is_form(headers: &HeaderMap) -> bool {
+pub(in crate::serve) fn is_form(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     kind.trim_start().to_ascii_lowercase().starts_with("multipart/form-data")
 }
@@ -281,13 +312,16 @@ impl<'a> Upload<'a> {
         while let Some(field) = form.next_field().await.map_err(|e| form_problem(&e))? {
             let key = field.name().unwrap_or("").to_owned();
             if key == "file" && !has_file {
+                if about.form_token.is_some() && !about.is_of_page {
+                    return Err(Problem::new(StatusCode::FORBIDDEN, "form_token", FORM_WORDS));
+                }
                 has_file = true;
                 let own_name = field.file_name().map(str::to_owned).filter(|name| !name.is_empty());
                 about.name = about.name.or(own_name);
                 self.take_field(field).await?;
             } else {
                 let value = short_text(field, &key).await?;
-                if !about.set(&key, value) {
+                if !about.set_of_page(&key, &value) && !about.set(&key, value) {
                     let detail = "form: the fields are one `file`, `name`, `label`, `source` and `policy`";
                     return Err(Problem::bad(detail));
                 }
@@ -328,8 +362,8 @@ impl<'a> Upload<'a> {
             return Err(Problem::no_policy());
         }
         let source = text("source", about.source.unwrap_or_else(|| "api".into()))?;
-        if source.starts_with("watch:") {
-            return Err(Problem::bad("source: `watch:` is for watched folders"));
+        if source.starts_with("watch:") || source.starts_with("live:") {
+            return Err(Problem::bad("source: `watch:` is for watched folders, `live:` for calls"));
         }
         let name = text("name", about.name.unwrap_or_else(|| "upload".into()))?;
         let label = about.label.map(|label| text("label", label)).transpose()?;

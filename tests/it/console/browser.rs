@@ -56,11 +56,14 @@ fn a_person_hands_in_hears_overrides_and_finds_again() {
     assert!(overruled["notice"] == "Overridden." && overruled["italics"] == 0, "{overruled}");
     assert!(overruled["person"].as_str().unwrap().contains("Likely genuinethe speaker <i>called back</i>chief"));
     assert!(overruled["player"].as_str().unwrap().starts_with("The audio was not kept."), "{overruled}");
+    let sides = step("sides")["heard"].as_array().unwrap();
+    let [agent, caller] = [0, 1].map(|index: usize| sides[index].as_f64().unwrap());
+    assert!(agent > 0.05 && caller < 0.001, "each side by itself: {sides:?}");
     let rows = step("find")["rows"].as_array().unwrap();
     assert!(rows[0].as_str().unwrap().contains("Person: Likely genuine"), "{rows:?}");
 
     let views: Vec<&Value> = lines.iter().filter(|line| line["step"].is_null()).collect();
-    assert_eq!(views.len(), 3 + 4 * 3);
+    assert_eq!(views.len(), 4 + 4 * 3);
     for view in &views {
         assert_eq!(view["barriers"], serde_json::json!([]), "{view}");
         assert_eq!(view["overflow"], 0, "nothing sticks out: {view}");

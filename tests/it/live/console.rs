@@ -8,7 +8,11 @@ use std::{
 use tungstenite::{Message, WebSocket};
 
 use super::{wire::to, *};
-use crate::{daemon::Reply, tools::has_tool};
+use crate::{
+    console::{ALL, Visit, tokens, with_tcp},
+    daemon::Reply,
+    tools::has_tool,
+};
 
 /// A call of two parties that is open until it is dropped or stopped.
 struct Call {
@@ -101,6 +105,16 @@ fn a_call_is_shown_while_it_goes_on_and_its_result_afterwards() {
     for words in ["1 likely cloned and 1 live alerts in 14 days", "of 1 verdicts", "clonewatch-", "free of"] {
         assert!(overview.contains(words), "{words} is missing: {overview}");
     }
+    assert!(overview.contains("Nothing was decided by people"), "{overview}");
+    let overrule = [("decision", "bona_fide"), ("note", "called back")];
+    let form = overrule.map(|(key, value)| format!("{key}={value}&")).concat();
+    let scan = page(&daemon, &format!("/console/scans/{id}"));
+    let form = form + "form_token=" + form_token(&scan);
+    assert_eq!(post(&daemon, &format!("/console/scans/{id}/override"), &form).status, 303);
+    let overview = page(&daemon, "/console/overview");
+    for words in ["1 likely cloned and 1 live alerts", "1 of 1 verdicts were looked at by people, 1 was changed."] {
+        assert!(overview.contains(words), "the program's count stays, and people's stands beside it: {overview}");
+    }
     let audit = page(&daemon, "/console/audit?verify=true");
     assert!(audit.contains("The chain is whole") && audit.contains("call.alert") && audit.contains("party caller"));
 }
@@ -149,7 +163,7 @@ fn events_that_were_given_up_are_sent_again_from_the_settings() {
 
 #[test]
 fn readers_see_and_admins_change() {
-    for (scopes, statuses) in [("'read'", [200, 200, 200, 403]), ("'submit'", [403, 403, 403, 403])] {
+    for (scopes, statuses) in [("'read'", [200, 200, 200, 200]), ("'submit'", [403, 403, 403, 403])] {
         let server = format!("unix_scopes = [{scopes}]");
         let daemon = Daemon::start(&Setup { server: &server, ..Setup::default() });
         let paths = ["/console/calls", "/console/overview", "/console/settings", "/console/audit"];
@@ -159,6 +173,33 @@ fn readers_see_and_admins_change() {
         }
         assert!(!daemon.get("/console/settings").text().contains("Reload the"), "{scopes}");
     }
+}
+
+#[test]
+fn whoever_signs_out_hears_no_more_of_a_call() {
+    use std::io::{Read, Write};
+    let daemon = with_tcp(&tokens(&ALL));
+    let mut call = Call::begin(&daemon, "case 4711");
+    let visit = Visit::signed_in(&daemon, "desk");
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", visit.port)).unwrap();
+    let ask = format!(
+        "GET /console/calls/{}/events HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n{}\r\n",
+        call.id, visit.cookie
+    );
+    stream.write_all(ask.as_bytes()).unwrap();
+    let (mut heard, mut piece) = (Vec::new(), [0; 4_096]);
+    while !String::from_utf8_lossy(&heard).contains("event: call.state") {
+        let count = stream.read(&mut piece).unwrap();
+        assert!(count > 0, "{}", String::from_utf8_lossy(&heard));
+        heard.extend(&piece[..count]);
+    }
+    assert_eq!(visit.submit("/console/sign-out", "").status, 303);
+    call.play(1);
+    stream.read_to_end(&mut heard).unwrap();
+    let heard = String::from_utf8_lossy(&heard);
+    assert!(!heard.contains("call.verdict") && !heard.contains("call.ended"), "{heard}");
+    assert_eq!(only_call(&daemon)["id"].as_str(), Some(call.id.as_str()), "the call goes on");
+    call.stop();
 }
 
 /// Lines of the browser's script, as they come.

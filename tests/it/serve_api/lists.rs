@@ -93,6 +93,7 @@ fn whatever_cannot_be_meant_so_is_a_problem() {
         (&["-d", "x"], "/v1/scans?label=", 400, "invalid_request"),
         (&["-d", "x"], "/v1/scans?name=a%0ab", 400, "invalid_request"),
         (&["-d", "x"], "/v1/scans?source=watch:x", 400, "invalid_request"),
+        (&["-d", "x"], "/v1/scans?source=live:pcm", 400, "invalid_request"),
         (&["-d", "x"], "/v1/scans?policy=none", 409, "no_such_policy"),
         (&["-d", &large], "/v1/scans", 413, "too_large"),
         (&["-H", "Transfer-Encoding: chunked", "-d", &large], "/v1/scans", 413, "too_large"),

@@ -12,7 +12,7 @@ function upload(file, onProgress) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("POST", `/console/upload?${query}`);
-    request.setRequestHeader("X-Form-Token", form.dataset.token);
+    request.setRequestHeader("X-Form-Token", form.form_token.value);
     request.setRequestHeader("Content-Type", "application/octet-stream");
     request.responseType = "json";
     request.upload.addEventListener("progress", ({ loaded, total }) => onProgress(loaded / total));
@@ -97,6 +97,7 @@ async function take(files) {
 // Going back or forth leaves the page that was taken over.
 addEventListener("popstate", () => location.reload());
 if (form) {
+  form.file.multiple = true;
   form.addEventListener("submit", (event) => event.preventDefault());
   form.file.addEventListener("change", () => take([...form.file.files]));
   for (const name of ["dragover", "dragleave", "drop"]) {

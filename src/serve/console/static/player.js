@@ -43,6 +43,12 @@ class Player {
     if (field) field.hidden = true;
     if (this.sliders.length > 0) return;
     this.section.querySelector("#player-help").hidden = false;
+    const channels = this.section.querySelector("#heard-channel-field");
+    if (channels) {
+      channels.hidden = false;
+      const count = Number(channels.dataset.channels);
+      channels.querySelector("select").addEventListener("change", ({ target }) => this.hear(target.value, count));
+    }
     this.audio.addEventListener("error", () => this.refuse());
     this.audio.addEventListener("timeupdate", () => this.show());
     this.audio.addEventListener("seeking", () => this.show());
@@ -50,6 +56,25 @@ class Player {
     this.rows.forEach((each) => this.addButton(each));
     this.plots.forEach((plot, index) => this.addSlider(plot, index));
     this.show();
+  }
+
+  // One channel alone, on both sides, or all of them as they are ("").
+  hear(channel, count) {
+    if (!this.route) {
+      const context = new AudioContext();
+      this.route = { context, source: context.createMediaElementSource(this.audio), splitter: context.createChannelSplitter(count) };
+      // Browsers let sound begin only after the reader did something.
+      this.audio.addEventListener("play", () => context.resume());
+    }
+    const { context, source, splitter } = this.route;
+    context.resume();
+    source.disconnect();
+    splitter.disconnect();
+    if (channel === "") source.connect(context.destination);
+    else {
+      source.connect(splitter);
+      splitter.connect(context.destination, Number(channel));
+    }
   }
 
   follow() {

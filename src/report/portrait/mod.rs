@@ -3,15 +3,17 @@
 //! A second run through the file, after the verdict: only then is it known whether and how long the pictures are to be.
 //! It costs the decoding and the transform, not the network.
 
+mod capture;
+
 use std::io::{Seek, SeekFrom};
 
 use super::spectrogram::{Picture, Spectrogram};
 use crate::{
     audio::Resampler,
-    decode::{Decoder, Limits, Tags},
+    decode::{Decoder, Limits, Tags, capture::is_container},
     error::{Error, Result},
     features::FrontEnd,
-    scan::Scanned,
+    scan::{ChannelResult, Scanned},
 };
 
 /// Pictures and tags of one input.
@@ -30,6 +32,8 @@ impl Portrait {
     /// The file cannot be read any more, or [`Error::Interrupted`]. Media that cannot be decoded have no pictures.
     pub fn of(scanned: &mut Scanned<'_>, limits: &Limits, pulse: &dyn Fn() -> bool) -> Result<Self> {
         let tags = Tags::read(Box::new(from_start(scanned)?), limits);
+        let is_capture = scanned.result.input.container.as_deref().is_some_and(is_container);
+        let draw = if is_capture { capture::draw } else { draw };
         Ok(Self { pictures: draw(scanned, limits, pulse)?, tags })
     }
 }
@@ -50,19 +54,8 @@ fn draw(scanned: &mut Scanned<'_>, limits: &Limits, pulse: &dyn Fn() -> bool) ->
         let info = decoder.info().clone();
         let within = first_channel..first_channel.saturating_add(info.channels);
         let judged = scanned.result.channels.iter().filter(|channel| within.contains(&channel.channel));
-        let mut lanes: Vec<Lane> = judged
-            .map(|channel| {
-                let spectrogram = Spectrogram::new(channel.verdict.evidence.duration_secs, info.sample_rate_hz);
-                Lane {
-                    channel: channel.channel,
-                    plane: channel.channel - first_channel,
-                    resampler: Resampler::new(info.sample_rate_hz).expect("the decoder checked the rate"),
-                    front: FrontEnd::new(),
-                    spectrogram,
-                    at_16k: Vec::new(),
-                }
-            })
-            .collect();
+        let mut lanes: Vec<Lane> =
+            judged.map(|channel| Lane::new(channel, channel.channel - first_channel, info.sample_rate_hz)).collect();
         // Whatever ends the decoding, what came before it is drawn, as it was judged.
         while let Ok(Some(block)) = decoder.next_block() {
             if !pulse() {
@@ -92,16 +85,37 @@ struct Lane {
 }
 
 impl Lane {
+    fn new(judged: &ChannelResult, plane: u16, rate_hz: u32) -> Self {
+        Self {
+            channel: judged.channel,
+            plane,
+            resampler: Resampler::new(rate_hz).expect("it was judged at this rate"),
+            front: FrontEnd::new(),
+            spectrogram: Spectrogram::new(judged.verdict.evidence.duration_secs, rate_hz),
+            at_16k: Vec::new(),
+        }
+    }
+
+    /// Goes on at another rate.
+    fn set_rate(&mut self, rate_hz: u32) {
+        self.flush();
+        self.resampler = Resampler::new(rate_hz).expect("it was judged at this rate");
+    }
+
     fn push(&mut self, samples: &[f32]) {
         self.at_16k.clear();
         self.resampler.push(samples, &mut self.at_16k);
         self.front.push(&self.at_16k, |frame| self.spectrogram.push(frame.power));
     }
 
-    fn finish(mut self) -> Option<Picture> {
+    fn flush(&mut self) {
         self.at_16k.clear();
         self.resampler.finish(&mut self.at_16k);
         self.front.push(&self.at_16k, |frame| self.spectrogram.push(frame.power));
+    }
+
+    fn finish(mut self) -> Option<Picture> {
+        self.flush();
         self.spectrogram.finish(self.channel)
     }
 }
