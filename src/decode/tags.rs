@@ -5,7 +5,9 @@
 //! 0.6.1 reads the latter and drops them).
 //!
 //! Limits: everything is read through the guard, so tags beyond `Limits::max_metadata_bytes` are not read. Strings come
-//! as they are in the file: whoever shows them escapes them. Signatures of Content Credentials are not verified.
+//! as they are in the file: whoever shows them escapes them. Signatures of Content Credentials are not verified, and those
+//! that are kept elsewhere are not looked for. Files signed by c2pa-rs 0.91.3 (WAV, MP3, FLAC, M4A, MP4, MOV) are recognised;
+//! of Ogg, which it cannot sign, this follows the specification alone.
 
 use std::io;
 
@@ -177,23 +179,34 @@ fn walk(guard: &Guard, tags: &mut Tags) -> io::Result<Credentials> {
     }
 }
 
-/// C2PA specification 2.3, appendix A (MP3, FLAC): a GEOB frame whose type is `application/c2pa`.
+/// Media types of a manifest store: today's, and that of files from before it was registered.
+const C2PA_TYPES: [&[u8]; 2] = [b"application/c2pa", b"application/x-c2pa-manifest-store"];
+
+/// C2PA specification 2.3, appendix A (MP3, FLAC): a GEOB frame of such a type.
 fn id3_has_c2pa(guard: &Guard, end: u64) -> io::Result<bool> {
     let mut head = [0; 10];
     guard.read_at(0, &mut head)?;
     // ID3v2.4 sizes its frames in seven-bit bytes, ID3v2.3 in whole ones.
     let bits = if head[3] >= 4 { 7 } else { 8 };
+    let sized = |bytes: &[u8]| bytes.iter().take(4).fold(0_u64, |sum, byte| sum << bits | u64::from(*byte));
     let mut position = 10;
+    if head[5] & 0x40 != 0 {
+        // An extended header comes first. Its size counts these four bytes in ID3v2.4 only.
+        let mut size = [0; 4];
+        guard.read_at(position, &mut size)?;
+        position += sized(&size) + if bits == 7 { 0 } else { 4 };
+    }
     for _ in 0..MAX_PARTS {
         let mut frame = [0; 74];
         if position >= end || guard.read_at(position, &mut frame)? < 10 || frame[0] == 0 {
             break;
         }
-        let frame_bytes = frame[4..8].iter().fold(0_u64, |sum, byte| sum << bits | u64::from(*byte));
-        if matches!(&frame[..4], b"GEOB" | b"PRIV") && frame[10..].windows(4).any(|word| word == b"c2pa") {
+        // Behind the byte that names the encoding of other strings.
+        let kind = frame[11..].split(|byte| *byte == 0).next().unwrap_or_default();
+        if frame[..4] == *b"GEOB" && C2PA_TYPES.contains(&kind) {
             return Ok(true);
         }
-        position += 10 + frame_bytes;
+        position += 10 + sized(&frame[4..8]);
     }
     Ok(false)
 }
@@ -315,6 +328,15 @@ mod tests {
         [b"ID3\x04\0\0".as_slice(), &seven, frames].concat()
     }
 
+    /// The same tag of version 2.`minor`, with an extended header of six more bytes.
+    fn with_extended_header(mut tag: Vec<u8>, minor: u8) -> Vec<u8> {
+        let own_bytes = if minor == 4 { 10 } else { 6 };
+        (tag[3], tag[5]) = (minor, 0x40);
+        tag[9] += 10;
+        tag.splice(10..10, [0, 0, 0, own_bytes, 0, 0, 0, 0, 0, 0]);
+        tag
+    }
+
     #[test]
     fn content_credentials_are_found_where_each_container_holds_them() {
         let wav = |more: &[u8]| chunk(b"RIFF", &[b"WAVE", more].concat());
@@ -330,6 +352,16 @@ mod tests {
             (mp4(&uuid(&[7; 16])), NotFound),
             (geob(b"application/c2pa"), Found),
             (geob(b"application/json"), NotFound),
+            (geob(b"text/plain\0c2pa"), NotFound),
+            (geob(b"application/c2pa-not"), NotFound),
+            // As c2pa-rs 0.91.3 writes it, behind the encoder's own tag.
+            (
+                id3(b"TSSE\0\0\0\x0e\0\0\x03Lavf59.27.100GEOB\0\0\x18\x1e\0\0\x03application/c2pa\0c2pa\0\
+                      c2pa manifest store\0\0\0\x0b\xf3jumb"),
+                Found,
+            ),
+            (with_extended_header(geob(b"application/c2pa"), 4), Found),
+            (with_extended_header(geob(b"application/x-c2pa-manifest-store"), 3), Found),
             (ogg(b"\0c2pa\x01\0"), Found),
             (ogg(b"OpusHead"), NotFound),
             (b"caff\0\x01\0\0desc and so on".to_vec(), NotLookedFor),

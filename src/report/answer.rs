@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::{
-    Basis,
+    Basis, Exhibits,
     strip::{LLR_SPAN, px},
     words::{self, Tone, signed},
 };
@@ -24,7 +24,7 @@ pub enum Level {
 }
 
 /// The whole file's answer. A file with one channel has that channel's words.
-pub fn file_answer(result: &ScanResult, basis: &Basis, level: Level) -> Markup {
+pub fn file_answer(result: &ScanResult, exhibits: &Exhibits, basis: &Basis, level: Level) -> Markup {
     let tone = Tone::of(result.decision);
     let title = words::file_title(result);
     html! {
@@ -41,7 +41,7 @@ pub fn file_answer(result: &ScanResult, basis: &Basis, level: Level) -> Markup {
                     @for channel in &result.channels {
                         @let tone = Tone::of(channel.verdict.decision);
                         li class=(tone.class()) {
-                            (sign(tone)) "Channel " (channel.channel) ": " (words::title(&channel.verdict))
+                            (sign(tone)) (exhibits.channel_name(channel.channel)) ": " (words::title(&channel.verdict))
                             span.where {
                                 " " (words::place(&channel.verdict, basis))
                                 @if let Some(grade) = words::grade_of(&channel.verdict) { " " (grade) }
@@ -59,12 +59,12 @@ pub fn file_answer(result: &ScanResult, basis: &Basis, level: Level) -> Markup {
     }
 }
 
-/// One channel's answer, where a file has several.
-pub fn channel_answer(channel: u16, verdict: &Verdict, basis: &Basis) -> Markup {
+/// The answer on the channel of that name, where a file has several.
+pub fn channel_answer(name: &str, verdict: &Verdict, basis: &Basis) -> Markup {
     let tone = Tone::of(verdict.decision);
     html! {
         div class=(format!("answer small {}", tone.class())) {
-            h3 { "Channel " (channel) ": " (sign(tone)) (words::title(verdict)) }
+            h3 { (name) ": " (sign(tone)) (words::title(verdict)) }
             (reasons(verdict, basis))
         }
     }

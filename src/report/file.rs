@@ -11,6 +11,7 @@ use super::{
     words,
 };
 use crate::{
+    cli::render::printable,
     decode::Tags,
     scan::{ChannelResult, ScanResult},
 };
@@ -22,20 +23,30 @@ pub struct Exhibits {
     pub pictures: Vec<(u16, Shown)>,
     /// What the container says; `None` where the file was not read again.
     pub tags: Option<Tags>,
+    /// Who is heard on each channel, where that is known.
+    pub parties: Vec<String>,
 }
 
 impl Exhibits {
+    /// What a channel is called.
+    pub(super) fn channel_name(&self, channel: u16) -> String {
+        match self.parties.get(usize::from(channel)) {
+            Some(party) => format!("Channel {channel}, {}", printable(party)),
+            None => format!("Channel {channel}"),
+        }
+    }
+
     /// Embedded in the page.
     pub fn embedded(portrait: &Portrait) -> Self {
         let pictures = portrait.pictures.iter().map(|picture| (picture.channel, Shown::embedded(picture))).collect();
-        Self { pictures, tags: Some(portrait.tags.clone()) }
+        Self { pictures, tags: Some(portrait.tags.clone()), parties: Vec::new() }
     }
 }
 
 /// The section.
 pub fn file_section(result: &ScanResult, exhibits: &Exhibits, basis: &Basis, level: Level) -> Markup {
     html! {
-        (answer::file_answer(result, basis, level))
+        (answer::file_answer(result, exhibits, basis, level))
         (file_evidence(result, exhibits, basis))
     }
 }
@@ -45,7 +56,7 @@ pub fn file_evidence(result: &ScanResult, exhibits: &Exhibits, basis: &Basis) ->
     html! {
         @for channel in &result.channels {
             section.channel {
-                @if result.channels.len() > 1 { (answer::channel_answer(channel.channel, &channel.verdict, basis)) }
+                @if result.channels.len() > 1 { (answer::channel_answer(&exhibits.channel_name(channel.channel), &channel.verdict, basis)) }
                 (channel_evidence(channel, exhibits, basis))
             }
         }
@@ -60,7 +71,8 @@ fn channel_evidence(channel: &ChannelResult, exhibits: &Exhibits, basis: &Basis)
     let (verdict, number) = (&channel.verdict, channel.channel);
     let evidence = &verdict.evidence;
     let picture = exhibits.pictures.iter().find(|(channel, _)| *channel == number).map(|(_, shown)| shown);
-    let label = format!("Channel {number} over time: {}. {}", words::title(verdict), words::place(verdict, basis));
+    let (name, title, place) = (exhibits.channel_name(number), words::title(verdict), words::place(verdict, basis));
+    let label = format!("{name} over time: {title}. {place}");
     html! {
         @if evidence.segments.is_empty() && picture.is_none() {
             p.note { "Too short for a picture." }

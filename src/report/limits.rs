@@ -59,7 +59,7 @@ fn error_table(basis: &Basis) -> Markup {
                 td.number { (row.genuine_count) " / " (row.spoof_count) }
             } } }
             @for (condition, words) in passages::CONDITIONS { @if let Some(row) = basis.passage_condition(condition) { tr {
-                th scope="row" { (words) }
+                th scope="row" { (words) ", 30-70 s with or without a cloned passage of 4-10 s" }
                 td.number { (row.false_alarm_percent) " %" }
                 td.number { (row.found_percent) " %" }
                 td.number { "–" } td.number { "–" }

@@ -28,7 +28,7 @@ pub fn about_file(input: &InputInfo, tags: Option<&Tags>) -> Markup {
                 }
                 div { dt { "Content Credentials" } dd { @match tags.credentials {
                     Credentials::Found => "found; their signature is not checked here",
-                    Credentials::NotFound => "not found",
+                    Credentials::NotFound => "not found in this file",
                     Credentials::NotLookedFor => "not looked for in this format",
                 } } }
             }

@@ -9,11 +9,8 @@ use crate::model::{ModelBundle, embedded_files, sha256_hex};
 const HEADER: &str = "| recordings | genuine / spliced | genuine: as a whole % | by insert rule % | either % | \
                       spliced: as a whole % | by insert rule % |";
 
-/// The measured conditions that are shown, full band and telephone: row of the card, in words.
-pub(super) const CONDITIONS: [(&str, &str); 2] = [
-    ("val", "full band, 30-70 s with or without a cloned passage of 4-10 s"),
-    ("val, telephone", "telephone, 30-70 s with or without a cloned passage of 4-10 s"),
-];
+/// The measured conditions that are shown: row of the card, in words. Recordings have 30-70 s, passages 4-10 s.
+pub(super) const CONDITIONS: [(&str, &str); 2] = [("val", "full band"), ("val, telephone", "telephone")];
 
 /// What was measured on one kind of recordings, at the bundle's own thresholds.
 #[derive(Debug, Clone, PartialEq)]

@@ -269,13 +269,13 @@ fn passage_figures(decision: Decision, bandwidth_hz: Option<u32>, basis: &Basis)
         return " How often this model finds such passages in genuine recordings is not known here.".into();
     };
     format!(
-        " In tests ({condition}{}) {} % of {} genuine recordings were wrongly said to hold a cloned passage; of {} with \
-         one, {} % were found.",
+        " In tests ({condition}{}) {} % of {} genuine recordings were wrongly said to hold a cloned passage; {} % of {} \
+         cloned passages of 4-10 s were found.",
         basis.reservation(),
         errors.false_alarm_percent,
         errors.genuine_count,
-        errors.spliced_count,
-        errors.found_percent
+        errors.found_percent,
+        errors.spliced_count
     )
 }
 

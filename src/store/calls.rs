@@ -176,6 +176,14 @@ pub struct KeptCall {
     pub events: Vec<Value>,
 }
 
+impl KeptCall {
+    /// [`KeptCall::party_names`].
+    pub fn parties(&self) -> Vec<String> {
+        let names = self.party_names.as_array().into_iter().flatten();
+        names.map(|name| name.as_str().unwrap_or_default().to_owned()).collect()
+    }
+}
+
 /// A call with its events.
 ///
 /// # Errors

@@ -41,7 +41,7 @@ fn one_file_is_answered_with_place_certainty_and_provenance() {
         "59 s of 59 s judged",
         "0:32–0:42; the rest sounds different.",
         "a clone explains this passage",
-        "genuine recordings were wrongly said to hold a cloned passage; of",
+        "genuine recordings were wrongly said to hold a cloned passage; ",
         "full band, 30-70 s with or without a cloned passage of 4-10 s",
         "feee57b330edf36b2257550d5d1e9af44ab1e84f91f304ad767c0392136b5dc2",
         "Lavf59.27.100",

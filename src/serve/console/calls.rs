@@ -1,6 +1,7 @@
 //! Live calls: the table of those that go on, and a page that follows one. Pure: views in, markup out.
 
 use maud::{Markup, html};
+use serde_json::Value;
 
 use super::chart;
 use crate::{
@@ -9,7 +10,7 @@ use crate::{
     policy::Decision,
     report,
     serve::live::{CallView, PartyDetail, PartyState, PartyView},
-    store::UnixMs,
+    store::{UnixMs, calls::KeptCall},
 };
 
 /// A call and where its policy draws the lines.
@@ -102,6 +103,35 @@ pub(super) fn facts(call: &CallView, now: UnixMs) -> Markup {
     facts.extend(call.metadata.iter().map(|(key, value)| (key.as_str(), value.clone())));
     html! {
         dl { @for (key, value) in facts { div { dt { (printable(key)) } dd { (printable(&value)) } } } }
+    }
+}
+
+/// What is kept of a call that is over: what the other side said of it, and its alerts.
+pub(super) fn kept(call: &KeptCall) -> Markup {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let fields = call.metadata.as_object().into_iter().flatten();
+    html! {
+        dl.facts {
+            @if let Some(id) = &call.external_id { div { dt { "Its own name" } dd { (printable(id)) } } }
+            div { dt { "Brought by" } dd { (printable(&call.transport.replace('_', " "))) ", from " (printable(&call.peer)) } }
+            @for (channel, party) in call.parties().iter().enumerate() {
+                div { dt { "Channel " (channel) } dd { (printable(party)) } }
+            }
+            @for (key, value) in fields { div { dt { (printable(key)) } dd { (printable(&text(value))) } } }
+            @if call.events.is_empty() { div { dt { "Alerts" } dd { "none during the call" } } }
+            @for event in &call.events { div { dt { "Alert" } dd { (printable(&kept_words(event))) } } }
+        }
+    }
+}
+
+/// An alert or its retraction, as it was told.
+fn kept_words(event: &Value) -> String {
+    let name = event["party"]["name"].as_str().unwrap_or("a party");
+    let alert = &event["party"]["alert"];
+    let at = alert["raised_secs"].as_f64().map_or_else(|| "–".into(), clock);
+    match event["type"].as_str() {
+        Some("call.retracted") => format!("on {name}, raised at {at}, taken back: later speech sounded genuine"),
+        _ => format!("{name} likely cloned, raised at {at}, LLR {}", llr(alert["llr"].as_f64())),
     }
 }
 

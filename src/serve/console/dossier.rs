@@ -13,6 +13,7 @@ use crate::{
     },
     store::{
         Job, JobId, StoreError,
+        calls::{self, KeptCall},
         portraits::{self, Outline},
         verdicts::{self, StoredEvidence},
     },
@@ -26,6 +27,13 @@ pub(super) struct Dossier {
     pub(super) judged: Option<Judged>,
     /// Pictures by their addresses, and tags.
     pub(super) exhibits: Exhibits,
+    /// What is kept of the call that it was, if it was one.
+    pub(super) call: Option<KeptCall>,
+}
+
+/// Whether it is a call, of which no audio is kept.
+pub(super) fn is_call(job: &Job) -> bool {
+    job.source.starts_with("live:")
 }
 
 /// A verdict as it is shown.
@@ -41,19 +49,21 @@ struct Stored {
     judged_by: Option<[String; 3]>,
     outlines: Vec<Outline>,
     tags: Option<Tags>,
+    call: Option<KeptCall>,
 }
 
 impl Dossier {
     /// The dossier of scan `id`, where the caller may see it.
     pub(super) async fn load(core: &Core, caller: &Caller, id: &JobId) -> Result<Self> {
         let job = visible(core, caller, id).await?;
-        let wanted = id.clone();
+        let (wanted, is_call) = (id.clone(), is_call(&job));
         let read = core.store.read(move |c| {
             Ok(Stored {
                 evidence: verdicts::evidence(c, &wanted)?,
                 judged_by: verdicts::judged_by(c, &wanted)?,
                 outlines: portraits::outlines(c, &wanted)?,
                 tags: portraits::tags(c, &wanted)?,
+                call: if is_call { calls::get(c, &wanted)? } else { None },
             })
         });
         let stored = read.await?;
@@ -65,8 +75,10 @@ impl Dossier {
             let href = format!("/console/scans/{id}/pictures/{}", outline.channel);
             (outline.channel, Shown { href, top_hz: outline.top_hz, end_secs: outline.end_secs })
         };
-        let exhibits = Exhibits { pictures: stored.outlines.iter().map(shown).collect(), tags: stored.tags };
-        Ok(Self { job, judged, exhibits })
+        let pictures = stored.outlines.iter().map(shown).collect();
+        let parties = stored.call.as_ref().map_or_else(Vec::new, KeptCall::parties);
+        let exhibits = Exhibits { pictures, tags: stored.tags, parties };
+        Ok(Self { job, judged, exhibits, call: stored.call })
     }
 }
 

@@ -12,7 +12,8 @@ use serde::Serialize;
 
 use super::{
     access::{Fields, Visitor},
-    dossier::{Dossier, Judged},
+    calls,
+    dossier::{Dossier, Judged, is_call},
     drop::policies,
     history::done_words,
     layout::{HISTORY, Page, form_token, notice, time},
@@ -56,6 +57,7 @@ async fn page(State(app): State<App>, visitor: Visitor, Id(id): Id, uri: Uri) ->
             Some(judged) => (verdict(&dossier, judged)),
             None => (unfinished(&dossier.job)),
         }
+        @if let Some(call) = &dossier.call { section { h2 { "The call" } (calls::kept(call)) } }
         (about(&dossier.job))
         @if dossier.judged.is_some() { (downloads(&dossier.job)) }
         @if visitor.may(Scope::Admin) { (decisions(&visitor, &in_force, &dossier.job)) }
@@ -85,7 +87,7 @@ fn verdict(dossier: &Dossier, judged: &Judged) -> Markup {
             p.notice #waiting role="status" data-scan=(dossier.job.id) { "It is being heard again; this is the verdict so far." }
         }
         @for change in &judged.changes { p.notice { (printable(change)) } }
-        (report::file_answer(&judged.result, &judged.basis, Level::Page))
+        (report::file_answer(&judged.result, &dossier.exhibits, &judged.basis, Level::Page))
         (player(&dossier.job, &judged.result.input))
         @if dossier.exhibits.pictures.is_empty() && !judged.result.channels.is_empty() {
             @if is_call(&dossier.job) {
@@ -117,11 +119,6 @@ fn unfinished(job: &Job) -> Markup {
             @if let Some(error) = &job.error { p.stopped { (printable(error)) } }
         }
     }
-}
-
-/// Whether it was a call, of which no audio is kept.
-fn is_call(job: &Job) -> bool {
-    job.source.starts_with("live:")
 }
 
 fn player(job: &Job, input: &InputInfo) -> Markup {
@@ -288,7 +285,7 @@ async fn report_file(State(app): State<App>, visitor: Visitor, Id(id): Id) -> Re
     let wanted = id.clone();
     let pictures = app.core.store.read(move |c| portraits::pictures(c, &wanted, None)).await?;
     let pictures = pictures.iter().map(|picture| (picture.channel, Shown::embedded(picture))).collect();
-    let exhibits = Exhibits { pictures, tags: dossier.exhibits.tags };
+    let exhibits = Exhibits { pictures, ..dossier.exhibits };
     let page = report::one_page(&judged.result, &exhibits, &judged.basis, &person(&dossier.job));
     Ok(attachment(with_type("text/html; charset=utf-8", page), &format!("clonewatch-{id}.html")))
 }

@@ -98,7 +98,18 @@ fn a_call_is_shown_while_it_goes_on_and_its_result_afterwards() {
     result_of(&daemon, &id);
     let over = daemon.get(&path);
     assert_eq!((over.status, over.header("location")), (303, Some(format!("/console/scans/{id}").as_str())));
-    assert!(page(&daemon, &format!("/console/scans/{id}")).contains("Likely cloned"), "its result");
+    let result = page(&daemon, &format!("/console/scans/{id}"));
+    for words in [
+        "Channel 0, agent: ",
+        "Channel 1, caller: Likely cloned",
+        "queue</dt><dd>sales",
+        "caller likely cloned, raised at 0:",
+        "of calls none is kept",
+        "Calls are not recorded",
+    ] {
+        assert!(result.contains(words), "{words} is missing: {result}");
+    }
+    assert!(!result.contains("<script>alert") && !result.contains('\u{202e}'), "{result}");
     assert_eq!(daemon.get(&format!("/console/calls/{}", "0".repeat(32))).status, 404);
 
     let overview = page(&daemon, "/console/overview");

@@ -171,5 +171,5 @@ fn the_service_tells_what_it_is_and_how_it_fares() {
     // A request is logged after its answer.
     let is_logged = |id: &str| daemon.log().contains(&format!("id=\"{id}\""));
     until("both requests in the log", || is_logged("call-7") && is_logged(given));
-    assert!(!daemon.log().contains("a b"), "{}", daemon.log());
+    assert!(!daemon.log().contains("\"a b\""), "{}", daemon.log());
 }
