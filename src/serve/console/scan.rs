@@ -137,6 +137,7 @@ fn player(job: &Job, input: &InputInfo) -> Markup {
     html! {
         section #player aria-labelledby="listen" data-sha256=(job.sha256) data-audio=[source] {
             h2 #listen { "Listen" }
+            noscript { p.note { "Playing audio beside its segments takes JavaScript." } }
             audio controls hidden preload="metadata" {}
             p #player-note role="status" {
                 @if job.audio_kept {
@@ -146,7 +147,8 @@ fn player(job: &Job, input: &InputInfo) -> Markup {
                 }
             }
             @if !job.audio_kept {
-                div #own-copy-field {
+                // For the script to show.
+                div #own-copy-field hidden {
                     label for="own-copy" { "Your copy of the file" }
                     input #own-copy type="file";
                 }

@@ -157,6 +157,7 @@ export function listen(root, file) {
   const own = "This is your browser's own copy: it is gone once you leave this page.";
   if (file) player.take(URL.createObjectURL(file), own);
   else if (audio) player.take(audio, player.note.textContent);
+  else player.section.querySelector("#own-copy-field").hidden = false;
   player.section.querySelector("#own-copy")?.addEventListener("change", async ({ target }) => {
     const [chosen] = target.files;
     if (!chosen) return;
