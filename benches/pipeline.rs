@@ -33,18 +33,23 @@ fn main() {
 fn measure(engine: &Engine, path: &Path, name: &str) {
     let samples = decode(path);
     let secs = samples.len() as f64 / 16_000.0;
-    let stages: [(&str, &dyn Fn()); 4] = [
+    let features = |is_fine: bool| {
+        let mut front = SpeechFront::new();
+        let sink = |chunk: GatedChunk<'_>| {
+            black_box(chunk.classes);
+            if is_fine {
+                black_box(chunk.fine_blocks());
+            }
+            Ok::<(), ()>(())
+        };
+        front.push(&samples, sink).expect("the sink never fails");
+    };
+    let stages: [(&str, &dyn Fn()); 5] = [
         ("decode", &|| {
             black_box(decode(path));
         }),
-        ("features", &|| {
-            let mut front = SpeechFront::new();
-            let sink = |chunk: GatedChunk<'_>| {
-                black_box(chunk.classes);
-                Ok::<(), ()>(())
-            };
-            front.push(&samples, sink).expect("the sink never fails");
-        }),
+        ("features", &|| features(false)),
+        ("all features", &|| features(true)),
         ("features+network", &|| {
             let mut screener = Screener::new(Arc::clone(&engine.model));
             screener.push(&samples).expect("the network runs");

@@ -1,7 +1,7 @@
 //! clonewatch screens audio for cloned (synthetic) voices on the user's own machine.
 //!
-//! It decodes call or clip audio, extracts log-mel features with an FFT, scores them with a small neural
-//! network run by tract, and says of each voice: *bona fide*, *spoof*, or *inconclusive* and why.
+//! It decodes call or clip audio, extracts log-mel features and statistics of the fine spectrum with an FFT, scores them
+//! with a small neural network run by tract, and says of each voice: *bona fide*, *spoof*, or *inconclusive* and why.
 //!
 //! # The picture
 //! ```text
@@ -21,7 +21,7 @@
 //! | module | what it is for | pure |
 //! |---|---|---|
 //! | [`audio`] | resampling to 16 kHz, levels | yes |
-//! | [`features`] | framing, FFT, log-mel filterbank, [`features::FeatureSpec`] | yes |
+//! | [`features`] | framing, FFT, log-mel filterbank, statistics of the fine spectrum, [`features::FeatureSpec`] | yes |
 //! | [`speech`] | which frames are speech, and quality measures | yes |
 //! | [`model`] | model bundle: bytes → verified manifest → tract plans; pooling; calibration | yes |
 //! | [`screen`] | [`screen::Screener`]: push samples, finish → [`screen::Evidence`] | yes |

@@ -142,7 +142,7 @@ KINDS = {
     "phone": (_phone, 3),
     "channel": (_channel, 2),
     "offset": (_offset, 1),
-    "media": (_media, 1),
+    "media": (_media, 2),
     "harsh": (_harsh, 1),
     "babble": (_babble, 1),
 }

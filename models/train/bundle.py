@@ -10,6 +10,7 @@ import soundfile
 
 import calibrate
 import dataset
+import fine
 import pooling
 from corpus import SAMPLE_RATE_HZ
 from embed import chunked
@@ -25,7 +26,12 @@ FEATURES = {
     "scale": "log10-floor-1e-10",
 }
 STD_FLOOR = 1e-3
-HEAD_FILES = {"full": "head.onnx", "telephone": "head-telephone.onnx"}
+HEAD_FILES = {
+    "full": "head.onnx",
+    "telephone": "head-telephone.onnx",
+    "fine": "head-fine.onnx",
+    "fine-telephone": "head-fine-telephone.onnx",
+}
 
 
 def features_hash():
@@ -68,14 +74,20 @@ def _write_golden(out_dir):
     for start, end in speech:
         mask[start:end] = True
     outputs = _session(out_dir / "encoder.onnx").run(None, {"logmel": chunked(features)})[0][0]
+    fine_stats = fine.clip_statistics(samples, mask)
     mask = pooling.output_mask(mask)
     stats = pooling.statistics(*pooling.block_sums(outputs[: len(mask)], mask))
-    scores = [_session(out_dir / name).run(None, {"stats": stats[None]})[0][0, 0] for name in HEAD_FILES.values()]
+    scores = {}
+    for head, name in HEAD_FILES.items():
+        inputs = fine_stats if head.startswith("fine") else stats
+        scores[head] = round(float(_session(out_dir / name).run(None, {"stats": inputs[None]})[0][0, 0]), 5)
     points = [(frame, band) for frame in (0, 57, 123, 200, 355) for band in (0, 13, 40, 79)]
     values = [{"frame": f, "band": b, "value": round(float(features[f, b]), 5)} for f, b in points]
     golden = {"features": values, "feature_tolerance": 0.002, "speech": speech}
-    golden |= {"score": round(float(scores[0]), 5), "telephone_score": round(float(scores[1]), 5)}
-    golden["score_tolerance"] = 0.01
+    golden["fine"] = [
+        {"index": index, "value": round(float(fine_stats[index]), 5)} for index in range(0, len(fine_stats), 97)
+    ]
+    golden |= {"scores": scores, "score_tolerance": 0.01}
     (out_dir / "golden.json").write_text(json.dumps(golden, indent=1) + "\n", encoding="utf-8")
 
 
@@ -91,8 +103,10 @@ def _manifest(bundle_id, date, embedding_dims, bands, thresholds, hashes):
     lines = [f'id = "{bundle_id}"', f'date = "{date}"', f'features_sha256 = "{features_hash()}"']
     lines += _table("features", FEATURES)
     network = {"chunk_frames": 400, "embedding_frames": 200, "embedding_dims": embedding_dims, "std_floor": STD_FLOOR}
+    network["fine_dims"] = fine.DIMENSIONS
     lines += _table("network", network)
     lines += _table("calibration", {"split_hz": dataset.TELEPHONE_BELOW_HZ, "other_share": dataset.OTHER_SHARE})
+    lines += _table("calibration.fine_share", dataset.FINE_SHARE)
     for name, band in bands.items():
         for secs, scale in zip(calibrate.KNOTS_SECS, band.scales):
             knot = {"speech_secs": secs, "scale": round(scale, 5), "offset": round(-scale * band.neutral, 5)}
@@ -104,7 +118,7 @@ def _manifest(bundle_id, date, embedding_dims, bands, thresholds, hashes):
 
 
 def write_bundle(out_dir, date, encoder, heads, embedding_dims, bands, thresholds, card):
-    """`encoder` is an ONNX model; `heads` and `bands` map "full" and "telephone" to ONNX models and `BandMap`s."""
+    """`encoder` is an ONNX model, `heads` maps the names in HEAD_FILES to such, `bands` "full" and "telephone" to `BandMap`s."""
     out_dir.mkdir(parents=True, exist_ok=True)
     onnx.save(encoder, out_dir / "encoder.onnx")
     for band, name in HEAD_FILES.items():

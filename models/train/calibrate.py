@@ -3,12 +3,13 @@
 Everything here is fitted on out-of-fold scores of training sources.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import minimize
 
 KNOTS_SECS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+LEAST_CLIPS = 500  # genuine ones of a kind, to read a tail from
 CLIP_SECS = 3.5  # usual speech in one clip, the length at which scale and offset are fitted
 
 
@@ -58,23 +59,31 @@ def fit_band(scores, is_genuine, weights, group):
     return BandMap(neutral=float(-offset / scale), scales=scales)
 
 
+def moderated(band, factor):
+    """`band` with all LLRs multiplied by `factor`."""
+    return replace(band, scales=[factor * scale for scale in band.scales])
+
+
 def llr(band, scores, speech_secs):
     """LLRs as the program computes them: scale and offset linear in ln(seconds) between knots."""
     scale = np.interp(np.log(np.maximum(speech_secs, 1e-3)), np.log(KNOTS_SECS), band.scales)
     return scale * (scores - band.neutral)
 
 
-def mixed(scores, band, other_share):
-    """The score of a band's channels, from `scores` by both heads."""
-    (other,) = (values for name, values in scores.items() if name != band)
-    return (1 - other_share) * scores[band] + other_share * other
+def mixed(scores, band, other_share, fine_share):
+    """The score of a band's channels, from `scores` by all heads; `fine_share` by band."""
+    other, fine = ("telephone", "fine") if band == "full" else ("full", "fine-telephone")
+    encoded = (1 - other_share) * scores[band] + other_share * scores[other]
+    return (1 - fine_share[band]) * encoded + fine_share[band] * scores[fine]
 
 
-def spoof_threshold(llrs, is_genuine, weights, conditions, false_alarm_ratio):
-    """LLR below which at most `false_alarm_ratio` of genuine clips lie, in every condition and by weight too."""
+def spoof_threshold(llrs, is_genuine, weights, kinds, false_alarm_ratio):
+    """LLR below which at most `false_alarm_ratio` of genuine clips lie, in every kind of copies and by weight too."""
     lowest = []
-    for condition in np.unique(conditions):
-        rows = is_genuine & (conditions == condition)
+    for kind in np.unique(kinds):
+        rows = is_genuine & (kinds == kind)
+        if rows.sum() < LEAST_CLIPS:
+            continue
         order = np.argsort(llrs[rows])
         share = np.cumsum(weights[rows][order]) / weights[rows].sum()
         lowest.append(llrs[rows][order][np.searchsorted(share, false_alarm_ratio)])

@@ -52,8 +52,8 @@ class Runner:
         return json.loads(subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, check=True).stdout)
 
 
-def shown_command(protocol, options):
-    words = ["clonewatch eval", protocol, "--model models/clonewatch-2 --families core", *options, "--by unseen"]
+def shown_command(model, protocol, options):
+    words = ["clonewatch eval", protocol, f"--model models/{model} --families core", *options, "--by unseen"]
     return " ".join(words)
 
 
@@ -160,6 +160,10 @@ def splice_table(args, thresholds, train_rows):
     return "\n".join([head, *train_rows, *lines])
 
 
+def _listed(values):
+    return ", ".join(f"{name} {value}" for name, value in values.items())
+
+
 def text(args, settings, thresholds, out_of_fold, spliced_rows):
     runner, clean_scores = Runner(args), args.work / "val-clean-scores.csv"
     conditions = condition_table(runner, clean_scores)
@@ -167,8 +171,8 @@ def text(args, settings, thresholds, out_of_fold, spliced_rows):
     values = {
         "ID": args.out.name,
         "DATE": args.date,
-        "SETTINGS": ", ".join(f"{name} {value}" for name, value in settings.items()),
-        "COMMANDS": "\n".join(shown_command(protocol, options) for _, protocol, options in MEASURES),
+        "SETTINGS": "; ".join(f"{name}: {_listed(values)}" for name, values in settings.items()),
+        "COMMANDS": "\n".join(shown_command(args.out.name, protocol, options) for _, protocol, options in MEASURES),
         "CONDITIONS": conditions,
         "BREAKDOWN": breakdown_table(runner, clean_scores, BREAKDOWN),
         "OUT_OF_FOLD": out_of_fold,

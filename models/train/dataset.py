@@ -9,6 +9,7 @@ import numpy as np
 TELEPHONE_BELOW_HZ = 5500  # telephone copies measure up to 5,000 Hz, wide-band clips from 7,000
 LEAST_SPEECH_OUTPUTS = 25  # half a second of 20 ms outputs
 OTHER_SHARE = 0.4  # of the other band's head in a score
+FINE_SHARE = {"full": 0.4, "telephone": 0.2}  # of the band's fine head in a score
 COPY_SYNTHESIS = ("vocoder", "codec")
 
 
@@ -17,6 +18,7 @@ class Table:
     """Rows of pooled statistics and what they are; all arrays have one entry per row."""
 
     stats: np.ndarray  # [rows, 3 D] float32
+    fine: np.ndarray  # [rows, 2771] float32, see fine.py
     speech: np.ndarray  # 20 ms outputs of speech
     is_genuine: np.ndarray
     is_unseen: np.ndarray
@@ -54,15 +56,17 @@ def load_table(features_root, stats_root, conditions, columns=None):
         speech = np.load(stats_root / condition / "speech.npy")
         keep = np.flatnonzero(speech >= LEAST_SPEECH_OUTPUTS)
         chosen = np.array(stats[keep]) if columns is None else np.array(stats[keep][:, columns])
-        parts.append((chosen, speech[keep]))
+        fine = np.load(features_root / condition / "fine.npy", mmap_mode="r")
+        parts.append((chosen, speech[keep], np.array(fine[keep])))
         rows += [index[number] for number in keep]
 
     def column(name):
         return np.array([row[name] for row in rows])
 
     return Table(
-        stats=np.concatenate([stats for stats, _ in parts]),
-        speech=np.concatenate([speech for _, speech in parts]),
+        stats=np.concatenate([stats for stats, _, _ in parts]),
+        fine=np.concatenate([fine for _, _, fine in parts]),
+        speech=np.concatenate([speech for _, speech, _ in parts]),
         is_genuine=column("label") == "bonafide",
         is_unseen=column("unseen") == "1",
         family=column("family"),

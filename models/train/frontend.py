@@ -34,10 +34,15 @@ _FILTERBANK = mel_filterbank().astype(np.float32)
 _WINDOW = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FRAME_SAMPLES) / FRAME_SAMPLES)).astype(np.float32)
 
 
-def log_mel(samples):
-    """[frames, bands] of float32 from samples [samples]; frame t covers samples 160 t to 160 t + 400, no padding."""
+def complex_spectrum(samples):
+    """[frames, 201] of complex64 from samples [samples]; frame t covers samples 160 t to 160 t + 400, no padding."""
     if len(samples) < FRAME_SAMPLES:
-        return np.zeros((0, MEL_BANDS), np.float32)
+        return np.zeros((0, FRAME_SAMPLES // 2 + 1), np.complex64)
     frames = np.lib.stride_tricks.sliding_window_view(samples, FRAME_SAMPLES)[::HOP_SAMPLES]
-    power = np.abs(np.fft.rfft(frames * _WINDOW, axis=1).astype(np.complex64)) ** 2
+    return np.fft.rfft(frames * _WINDOW, axis=1).astype(np.complex64)
+
+
+def log_mel(samples):
+    """[frames, bands] of float32 from samples [samples], on the frames of `complex_spectrum`."""
+    power = np.abs(complex_spectrum(samples)) ** 2
     return np.log10(np.maximum(power @ _FILTERBANK.T, 1e-10)).astype(np.float32)

@@ -18,6 +18,8 @@ import onnx
 import torch
 from onnx import numpy_helper
 
+import bundle
+import calibrate
 import embed
 import pooling
 import train
@@ -65,21 +67,23 @@ def program_rows(args, protocol):
         command = [args.program, "features", protocol, "--out", features, "--dtype", "f32"]
         subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
         clips, index = embed.exported_clips(features)
+        fine = np.load(features / "fine.npy")[: args.clips]
         with open(scores, newline="", encoding="utf-8") as file:
             by_path = {row["path"]: row for row in csv.DictReader(file)}
-        return list(clips)[: args.clips], [by_path[row["path"]] for row in index][: args.clips]
+        return list(clips)[: args.clips], fine, [by_path[row["path"]] for row in index][: args.clips]
 
 
 def expected_llr(manifest, scores, row):
-    """As `Calibration::llr`: `scores` by the full-band and the telephone head."""
+    """As `Calibration::llr`: `scores` by all heads."""
     is_full = float(row["measured_bandwidth_hz"] or 0) >= manifest["calibration"]["split_hz"]
     knots = manifest["calibration"]["full" if is_full else "telephone"]
     at = [np.log(knot["speech_secs"]) for knot in knots]
     secs = np.log(float(row["exact_speech_secs"]))
     scale, offset = (np.interp(secs, at, [knot[name] for knot in knots]) for name in ("scale", "offset"))
-    own, other = scores if is_full else reversed(scores)
-    share = manifest["calibration"]["other_share"]
-    return scale * ((1 - share) * own + share * other) + offset
+    band = "full" if is_full else "telephone"
+    share, fine_share = manifest["calibration"]["other_share"], manifest["calibration"]["fine_share"]
+    score = calibrate.mixed(scores, band, share, fine_share)
+    return scale * score + offset
 
 
 def main():
@@ -91,11 +95,11 @@ def main():
     args = parser.parse_args()
     torch.set_num_threads(1)
     manifest = tomllib.loads((args.model / "manifest.toml").read_text(encoding="utf-8"))
-    heads = [GraphHead(args.model / "head.onnx"), GraphHead(args.model / "head-telephone.onnx")]
+    heads = {head: GraphHead(args.model / name) for head, name in bundle.HEAD_FILES.items()}
     encoder = train.quantised_encoder(args.wheels)
-    clips, rows = program_rows(args, args.work / "copies" / args.condition / "protocol.csv")
+    clips, fine, rows = program_rows(args, args.work / "copies" / args.condition / "protocol.csv")
     differences = []
-    for (features, mask), row in zip(clips, rows):
+    for (features, mask), fine_stats, row in zip(clips, fine, rows):
         if not row["llr"] or len(features) > WINDOW_SECS * 100:
             continue
         with torch.inference_mode():
@@ -103,7 +107,10 @@ def main():
         speech = pooling.output_mask(mask)
         stats = pooling.statistics(*pooling.block_sums(outputs[: len(speech)], speech))[None]
         row["exact_speech_secs"] = mask.sum() / 100
-        llr = expected_llr(manifest, [head(stats)[0] for head in heads], row)
+        scores = {
+            name: head(fine_stats[None] if name.startswith("fine") else stats)[0] for name, head in heads.items()
+        }
+        llr = expected_llr(manifest, scores, row)
         differences.append(abs(llr - float(row["llr"])))
     differences = np.array(differences)
     median, largest = np.median(differences), differences.max()

@@ -3,6 +3,7 @@
 //! Writes into the output folder
 //! - `logmel.npy`: `[total_frames × 80]`, float16 or float32, files one after the other
 //! - `speech.npy`: `[total_frames]`, uint8, 1 where the speech gate says speech
+//! - `fine.npy`: `[files × FINE_DIMS]`, float32, statistics of the fine spectrum over each file's speech
 //! - `index.csv`: a row per judged file: `row`, `frame_start`, `frames`, quality, then all columns of the protocol.
 //!
 //! Only channel 0 is taken: training material is mono. A file's features wait in memory for their turn, so longer files
@@ -25,7 +26,7 @@ use super::{
 use crate::{
     decode::{DecodeError, Limits, first_channel_16k},
     error::{Error, Exit, Result},
-    features::MEL_BANDS,
+    features::{FINE_DIMS, FineStats, MEL_BANDS},
     pool::ordered_map,
     screen::{GatedChunk, SpeechFront},
     speech::{FrameClass, Quality},
@@ -72,10 +73,12 @@ impl Dtype {
 }
 
 /// One file's features.
+#[derive(Default)]
 struct Extracted {
     /// [frames × bands], row-major, in the bytes of the output.
     log_mel: Vec<u8>,
     speech: Vec<u8>,
+    fine: FineStats,
     quality: Quality,
 }
 
@@ -127,9 +130,10 @@ fn extract_all(args: &Args, rows: &[Row], interrupt: &Interrupt, output: &mut Ou
 
 fn extract(path: &Path, dtype: Dtype) -> Result<Extracted, DecodeError> {
     let mut front = SpeechFront::new();
-    let mut extracted = Extracted { log_mel: Vec::new(), speech: Vec::new(), quality: Quality::default() };
+    let mut extracted = Extracted::default();
     let mut keep = |chunk: GatedChunk<'_>| -> Result<(), Infallible> {
         dtype.encode(chunk.log_mel, &mut extracted.log_mel);
+        chunk.fine_blocks().iter().for_each(|block| extracted.fine.merge(block));
         extracted.speech.extend(chunk.classes.iter().map(|class| u8::from(*class == FrameClass::Speech)));
         Ok(())
     };
@@ -140,10 +144,11 @@ fn extract(path: &Path, dtype: Dtype) -> Result<Extracted, DecodeError> {
     Ok(extracted)
 }
 
-/// The three files, written as results come.
+/// The four files, written as results come.
 struct Output {
     log_mel: NpyWriter,
     speech: NpyWriter,
+    fine: NpyWriter,
     index: csv::Writer<File>,
     files: usize,
     frames: usize,
@@ -154,17 +159,22 @@ impl Output {
         let descr = if dtype == Dtype::F16 { "<f2" } else { "<f4" };
         let log_mel = NpyWriter::create(&dir.join("logmel.npy"), descr, Some(MEL_BANDS))?;
         let speech = NpyWriter::create(&dir.join("speech.npy"), "|u1", None)?;
+        let fine = NpyWriter::create(&dir.join("fine.npy"), "<f4", Some(FINE_DIMS))?;
         let file = File::create(dir.join("index.csv"))?;
         let mut index = csv::Writer::from_writer(file);
         let own = ["row", "frame_start", "frames", "speech_secs", "measured_bandwidth_hz", "snr_db", "level_dbfs"];
         index.write_record(own.into_iter().chain(columns.iter().map(String::as_str)))?;
-        Ok(Self { log_mel, speech, index, files: 0, frames: 0 })
+        Ok(Self { log_mel, speech, fine, index, files: 0, frames: 0 })
     }
 
     fn append(&mut self, extracted: &Extracted, fields: &[String]) -> std::io::Result<()> {
-        let Extracted { log_mel, speech, quality } = extracted;
+        let Extracted { log_mel, speech, fine, quality } = extracted;
         self.log_mel.write(log_mel)?;
         self.speech.write(speech)?;
+        let (mut statistics, mut bytes) = (Vec::new(), Vec::new());
+        fine.write(&mut statistics);
+        Dtype::F32.encode(&statistics, &mut bytes);
+        self.fine.write(&bytes)?;
         let number = |value: Option<f32>| value.map_or_else(String::new, |v| format!("{v:.1}"));
         let own = [
             self.files.to_string(),
@@ -184,6 +194,7 @@ impl Output {
     fn finish(mut self) -> std::io::Result<(usize, usize)> {
         self.log_mel.finish(self.frames)?;
         self.speech.finish(self.frames)?;
+        self.fine.finish(self.files)?;
         self.index.flush()?;
         Ok((self.files, self.frames))
     }

@@ -5,6 +5,7 @@
 //! so results are bit-identical for any chunking.
 
 mod filterbank;
+mod fine;
 mod spec;
 
 use std::sync::{Arc, LazyLock};
@@ -13,6 +14,7 @@ use realfft::{RealFftPlanner, RealToComplex};
 use rustfft::num_complex::Complex32;
 
 pub use filterbank::Filterbank;
+pub use fine::{FINE_DIMS, FineChunk, FineStats, fine_blocks};
 pub use spec::{FeatureSpec, SpecError};
 
 /// Samples in one analysis frame: 25 ms at 16 kHz.
@@ -34,6 +36,8 @@ pub const FEATURE_FLOOR: f32 = -10.0;
 
 /// One analysis frame, valid until the next.
 pub struct Frame<'a> {
+    /// What it is made of, `[FRAME_SAMPLES]`.
+    pub samples: &'a [f32],
     /// Linear power |X|², `[POWER_BINS]`.
     pub power: &'a [f32],
     /// log10 of the mel band powers, `[MEL_BANDS]`.
@@ -43,20 +47,45 @@ pub struct Frame<'a> {
 /// Streaming front end of one channel: samples in, frames out.
 #[derive(Clone)]
 pub struct FrontEnd {
-    shared: Arc<Tables>,
+    transform: FrameTransform,
+    filterbank: Arc<Filterbank>,
     /// Samples not yet left behind by the frame grid; shorter than one frame between pushes.
     pending: Vec<f32>,
-    windowed: Vec<f32>,
-    spectrum: Vec<Complex32>,
-    scratch: Vec<Complex32>,
     power: Vec<f32>,
     log_mel: Vec<f32>,
 }
 
-struct Tables {
+/// Windowed transform of one frame, with room for it.
+#[derive(Clone)]
+pub(crate) struct FrameTransform {
     fft: Arc<dyn RealToComplex<f32>>,
-    window: Vec<f32>,
-    filterbank: Filterbank,
+    window: Arc<[f32]>,
+    windowed: Vec<f32>,
+    spectrum: Vec<Complex32>,
+    scratch: Vec<Complex32>,
+}
+
+impl FrameTransform {
+    /// All share their tables.
+    pub(crate) fn new() -> Self {
+        static FIRST: LazyLock<FrameTransform> = LazyLock::new(|| {
+            let fft = RealFftPlanner::<f32>::new().plan_fft_forward(FRAME_SAMPLES);
+            let (spectrum, scratch) = (fft.make_output_vec(), fft.make_scratch_vec());
+            let window = hann_periodic().into();
+            FrameTransform { fft, window, windowed: vec![0.0; FRAME_SAMPLES], spectrum, scratch }
+        });
+        FIRST.clone()
+    }
+
+    /// X, `[POWER_BINS]`, of `samples` `[FRAME_SAMPLES]`.
+    pub(crate) fn of(&mut self, samples: &[f32]) -> &[Complex32] {
+        for ((out, sample), weight) in self.windowed.iter_mut().zip(samples).zip(&*self.window) {
+            *out = sample * weight;
+        }
+        let done = self.fft.process_with_scratch(&mut self.windowed, &mut self.spectrum, &mut self.scratch);
+        done.expect("buffers were made by this transform");
+        &self.spectrum
+    }
 }
 
 impl Default for FrontEnd {
@@ -68,21 +97,11 @@ impl Default for FrontEnd {
 impl FrontEnd {
     /// A front end at the start of a stream. All share their tables.
     pub fn new() -> Self {
-        static FIRST: LazyLock<FrontEnd> = LazyLock::new(FrontEnd::with_tables);
-        FIRST.clone()
-    }
-
-    fn with_tables() -> Self {
-        let fft = RealFftPlanner::<f32>::new().plan_fft_forward(FRAME_SAMPLES);
-        let spectrum = fft.make_output_vec();
-        let scratch = fft.make_scratch_vec();
-        let filterbank = Filterbank::mel_slaney();
+        static FILTERBANK: LazyLock<Arc<Filterbank>> = LazyLock::new(|| Arc::new(Filterbank::mel_slaney()));
         Self {
-            shared: Arc::new(Tables { fft, window: hann_periodic(), filterbank }),
+            transform: FrameTransform::new(),
+            filterbank: FILTERBANK.clone(),
             pending: Vec::new(),
-            windowed: vec![0.0; FRAME_SAMPLES],
-            spectrum,
-            scratch,
             power: vec![0.0; POWER_BINS],
             log_mel: vec![0.0; MEL_BANDS],
         }
@@ -100,24 +119,16 @@ impl FrontEnd {
                 return;
             }
             self.analyse();
-            sink(Frame { power: &self.power, log_mel: &self.log_mel });
+            sink(Frame { samples: &self.pending, power: &self.power, log_mel: &self.log_mel });
             self.pending.drain(..HOP_SAMPLES);
         }
     }
 
     fn analyse(&mut self) {
-        let tables = &*self.shared;
-        for ((out, sample), weight) in self.windowed.iter_mut().zip(&self.pending).zip(&tables.window) {
-            *out = sample * weight;
-        }
-        tables
-            .fft
-            .process_with_scratch(&mut self.windowed, &mut self.spectrum, &mut self.scratch)
-            .expect("buffers were made by this transform");
-        for (power, bin) in self.power.iter_mut().zip(&self.spectrum) {
+        for (power, bin) in self.power.iter_mut().zip(self.transform.of(&self.pending)) {
             *power = bin.norm_sqr();
         }
-        tables.filterbank.log10_into(&self.power, &mut self.log_mel);
+        self.filterbank.log10_into(&self.power, &mut self.log_mel);
     }
 }
 

@@ -3,16 +3,27 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use super::{
-    BandScores, BlockStats, CmScore, Llr, Manifest, MeasuredErrors, card, golden, network::Plan,
+    BandScores, BlockStats, CmScore, HeadScores, Llr, Manifest, MeasuredErrors, card, golden, network::Plan,
     pool::BLOCK_EMBEDDING_FRAMES, sha256_hex,
 };
 use crate::{
-    features::{CHUNK_FRAMES, FeatureSpec, MEL_BANDS},
+    features::{CHUNK_FRAMES, FINE_DIMS, FeatureSpec, FineStats, MEL_BANDS},
     policy::thresholds_fault,
 };
 
 /// The bytes of a bundle by file name.
 pub type BundleFiles = BTreeMap<String, Cow<'static, [u8]>>;
+
+/// Files that every bundle has beside its manifest.
+const REQUIRED: [&str; 7] = [
+    "encoder.onnx",
+    "head.onnx",
+    "head-telephone.onnx",
+    "head-fine.onnx",
+    "head-fine-telephone.onnx",
+    "golden.wav",
+    "golden.json",
+];
 
 /// Largest bundle file that is looked at, in bytes.
 pub const MAX_BUNDLE_FILE_BYTES: u64 = 64 << 20;
@@ -28,8 +39,14 @@ pub struct ModelBundle {
     sha256: String,
     measured_errors: Vec<MeasuredErrors>,
     encoder: Plan,
-    head_full: Plan,
-    head_telephone: Plan,
+    full: BandHeads,
+    telephone: BandHeads,
+}
+
+/// The heads of one band.
+struct BandHeads {
+    encoded: Plan,
+    fine: Plan,
 }
 
 impl ModelBundle {
@@ -48,11 +65,16 @@ impl ModelBundle {
         };
         let embeddings = [1, shape.embedding_frames, shape.embedding_dims];
         let encoder = plan("encoder.onnx", &[1, CHUNK_FRAMES, MEL_BANDS], &embeddings)?;
-        let head = |name: &str| plan(name, &[1, 3 * shape.embedding_dims], &[1, 1]);
-        let (head_full, head_telephone) = (head("head.onnx")?, head("head-telephone.onnx")?);
+        let head = |name: &str, dims: usize| plan(name, &[1, dims], &[1, 1]);
+        let pooled = 3 * shape.embedding_dims;
+        let heads = |encoded: &str, fine: &str| {
+            Ok::<_, ModelError>(BandHeads { encoded: head(encoded, pooled)?, fine: head(fine, shape.fine_dims)? })
+        };
+        let full = heads("head.onnx", "head-fine.onnx")?;
+        let telephone = heads("head-telephone.onnx", "head-fine-telephone.onnx")?;
         let sha256 = sha256_hex(manifest_bytes);
         let measured_errors = errors_in_card(&manifest, files);
-        let bundle = Self { sha256, manifest, measured_errors, encoder, head_full, head_telephone };
+        let bundle = Self { sha256, manifest, measured_errors, encoder, full, telephone };
         golden::self_test(&bundle, file(files, "golden.wav")?, file(files, "golden.json")?)?;
         Ok(bundle)
     }
@@ -80,23 +102,27 @@ impl ModelBundle {
         self.encoder.run(log_mel, out).map_err(|e| ModelError(format!("encoder.onnx: {e}")))
     }
 
-    /// Raw scores of a span of speech by both heads.
+    /// Raw scores of a span of speech by all heads.
     ///
     /// # Errors
     /// As [`ModelBundle::encode`].
-    pub fn score(&self, stats: &BlockStats) -> Result<BandScores, ModelError> {
-        let (mut input, mut output) = (Vec::new(), Vec::new());
-        stats.write(self.manifest.network.std_floor, &mut input);
-        let mut run = |name: &str, head: &Plan| {
-            head.run(&input, &mut output).map_err(|e| ModelError(format!("{name}: {e}")))?;
-            output.first().map(|score| CmScore(*score)).ok_or_else(|| ModelError(format!("{name}: no output")))
+    pub fn score(&self, stats: &BlockStats, fine: &FineStats) -> Result<HeadScores, ModelError> {
+        let (mut encoded_input, mut fine_input, mut output) = (Vec::new(), Vec::new(), Vec::new());
+        stats.write(self.manifest.network.std_floor, &mut encoded_input);
+        fine.write(&mut fine_input);
+        let mut run = |head: &Plan, input: &[f32]| {
+            head.run(input, &mut output).map_err(|e| ModelError(format!("head: {e}")))?;
+            output.first().map(|score| CmScore(*score)).ok_or_else(|| ModelError("head: no output".into()))
         };
-        let full = run("head.onnx", &self.head_full)?;
-        Ok(BandScores { full, telephone: run("head-telephone.onnx", &self.head_telephone)? })
+        let mut scores = |heads: &BandHeads| {
+            let encoded = run(&heads.encoded, &encoded_input)?;
+            Ok(BandScores { encoded, fine: run(&heads.fine, &fine_input)? })
+        };
+        Ok(HeadScores { full: scores(&self.full)?, telephone: scores(&self.telephone)? })
     }
 
     /// Calibrated LLR of a span's scores; see [`super::Calibration::llr`].
-    pub fn llr(&self, scores: BandScores, bandwidth_hz: Option<u32>, speech_secs: f64) -> Llr {
+    pub fn llr(&self, scores: HeadScores, bandwidth_hz: Option<u32>, speech_secs: f64) -> Llr {
         self.manifest.calibration.llr(scores, bandwidth_hz, speech_secs)
     }
 }
@@ -118,7 +144,7 @@ fn parse_manifest(bytes: &[u8]) -> Result<Manifest, ModelError> {
 }
 
 fn verify_hashes(manifest: &Manifest, files: &BundleFiles) -> Result<(), ModelError> {
-    for name in ["encoder.onnx", "head.onnx", "head-telephone.onnx", "golden.wav", "golden.json"] {
+    for name in REQUIRED {
         if !manifest.files.contains_key(name) {
             return Err(ModelError(format!("manifest.toml: files.\"{name}\": missing, expected its SHA-256")));
         }
@@ -144,6 +170,7 @@ fn verify_manifest(manifest: &Manifest) -> Result<(), ModelError> {
             format!("network.embedding_frames: expected {}", CHUNK_FRAMES / 2),
         ),
         ((1..=8192).contains(&shape.embedding_dims), "network.embedding_dims: expected 1-8192".into()),
+        (shape.fine_dims == FINE_DIMS, format!("network.fine_dims: expected {FINE_DIMS}")),
         (shape.std_floor > 0.0 && shape.std_floor.is_finite(), "network.std_floor: expected more than 0".into()),
     ];
     if let Some((_, message)) = checks.into_iter().find(|(good, _)| !good) {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BandScores, Llr};
+use super::{HeadScores, Llr};
 
 /// Affine maps fitted by cross-validation over sources; see the bundle's card.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -10,12 +10,24 @@ use super::{BandScores, Llr};
 pub struct Calibration {
     /// Channels whose measured bandwidth is below this are telephone band.
     pub split_hz: u32,
-    /// Share of the other band's head in the score, 0-0.5: two heads err less together than one alone.
+    /// Share of the other band's head in what the encoder's statistics say, 0-0.5: two heads err less together than one.
     pub other_share: f64,
+    /// Share of the fine-spectrum head in the score.
+    pub fine_share: FineShare,
     /// Full-band map, by rising seconds of speech; never empty.
     pub full: Vec<Knot>,
     /// Telephone-band map, likewise.
     pub telephone: Vec<Knot>,
+}
+
+/// By band, 0-0.5: telephony leaves less of the fine spectrum.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FineShare {
+    /// In full-band channels.
+    pub full: f64,
+    /// In telephone band.
+    pub telephone: f64,
 }
 
 /// LLR = `scale`·score + `offset` at this much speech.
@@ -33,22 +45,29 @@ pub struct Knot {
 impl Calibration {
     /// The LLR of `scores` that rest on `speech_secs` of speech in a channel of `bandwidth_hz`
     /// (`None`: not measured, taken as telephone band, the more careful head and map).
-    pub fn llr(&self, scores: BandScores, bandwidth_hz: Option<u32>, speech_secs: f64) -> Llr {
+    pub fn llr(&self, scores: HeadScores, bandwidth_hz: Option<u32>, speech_secs: f64) -> Llr {
         let full_band = bandwidth_hz.is_some_and(|hz| hz >= self.split_hz);
-        let (own, other, knots) = if full_band {
-            (scores.full, scores.telephone, &self.full)
+        let (own, other, fine_share, knots) = if full_band {
+            (scores.full, scores.telephone, self.fine_share.full, &self.full)
         } else {
-            (scores.telephone, scores.full, &self.telephone)
+            (scores.telephone, scores.full, self.fine_share.telephone, &self.telephone)
         };
-        let score = (1.0 - self.other_share) * f64::from(own.0) + self.other_share * f64::from(other.0);
+        let mix = |first: f64, second: f64, share: f64| (1.0 - share) * first + share * second;
+        let encoded = mix(own.encoded.0.into(), other.encoded.0.into(), self.other_share);
+        let score = mix(encoded, own.fine.0.into(), fine_share);
         let (scale, offset) = interpolate(knots, speech_secs);
         Llr((scale * score + offset) as f32)
     }
 
     /// What is wrong with the tables, if anything: knots must exist, rise in time, and have finite, positive scales.
     pub(super) fn fault(&self) -> Option<String> {
-        if !(0.0..=0.5).contains(&self.other_share) {
-            return Some("calibration.other_share: expected 0-0.5".into());
+        let FineShare { full, telephone } = self.fine_share;
+        for (name, share) in
+            [("other_share", self.other_share), ("fine_share.full", full), ("fine_share.telephone", telephone)]
+        {
+            if !(0.0..=0.5).contains(&share) {
+                return Some(format!("calibration.{name}: expected 0-0.5"));
+            }
         }
         [("calibration.full", &self.full), ("calibration.telephone", &self.telephone)].into_iter().find_map(
             |(name, knots)| {
@@ -78,18 +97,23 @@ fn interpolate(knots: &[Knot], speech_secs: f64) -> (f64, f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::CmScore;
+    use crate::model::{BandScores, CmScore};
 
     fn knot(speech_secs: f64, scale: f64, offset: f64) -> Knot {
         Knot { speech_secs, scale, offset }
+    }
+
+    fn fine(full: f64, telephone: f64) -> FineShare {
+        FineShare { full, telephone }
     }
 
     #[test]
     fn maps_by_bandwidth_and_interpolates_in_log_time() {
         let full = vec![knot(2.0, 1.0, 0.0), knot(8.0, 3.0, -1.0)];
         let telephone = vec![knot(4.0, 0.5, 0.25)];
-        let table = Calibration { split_hz: 4600, other_share: 0.0, full, telephone };
-        let scores = BandScores { full: CmScore(2.0), telephone: CmScore(4.0) };
+        let table = Calibration { split_hz: 4600, other_share: 0.0, fine_share: fine(0.0, 0.0), full, telephone };
+        let band = |encoded, fine| BandScores { encoded: CmScore(encoded), fine: CmScore(fine) };
+        let scores = HeadScores { full: band(2.0, 6.0), telephone: band(4.0, -1.0) };
         let llr = |hz, secs| table.llr(scores, hz, secs).0;
         for (hz, secs, expected) in [
             (Some(8000), 0.5, 2.0),
@@ -105,7 +129,12 @@ mod tests {
         let mixed = Calibration { other_share: 0.25, ..table.clone() };
         assert!((mixed.llr(scores, Some(8000), 2.0).0 - 2.5).abs() < 1e-6);
         assert!((mixed.llr(scores, None, 9.0).0 - 2.0).abs() < 1e-6);
+        let finer = Calibration { fine_share: fine(0.5, 0.25), ..mixed };
+        assert!((finer.llr(scores, Some(8000), 2.0).0 - 4.25).abs() < 1e-6);
+        // 0.5 · (0.75 · 3.5 - 0.25 · 1) + 0.25.
+        assert!((finer.llr(scores, None, 9.0).0 - 1.4375).abs() < 1e-6);
         assert!(Calibration { other_share: 0.6, ..table.clone() }.fault().is_some());
+        assert!(Calibration { fine_share: fine(0.4, -0.1), ..table.clone() }.fault().is_some());
         assert!(Calibration { full: vec![knot(4.0, 1.0, 0.0), knot(2.0, 1.0, 0.0)], ..table }.fault().is_some());
     }
 }

@@ -1,14 +1,16 @@
 //! Golden self-test: a bundle's own recording must give the features and the score that its training side computed.
 
-use std::io::Cursor;
+use std::{collections::BTreeMap, io::Cursor};
 
 use serde::Deserialize;
 
 use super::{
-    BandScores, BlockStats, ModelBundle, ModelError,
+    BlockStats, HeadScores, ModelBundle, ModelError,
     pool::{BLOCK_EMBEDDING_FRAMES, embedding_mask},
 };
-use crate::features::{CHUNK_FRAMES, FEATURE_FLOOR, FrontEnd, HOP_SAMPLES, MEL_BANDS};
+use crate::features::{
+    CHUNK_FRAMES, FEATURE_FLOOR, FineChunk, FineStats, FrontEnd, HOP_SAMPLES, MEL_BANDS, fine_blocks,
+};
 
 /// `golden.json`: what `golden.wav` (16 kHz, mono, 16 bit, at most one chunk long) must give.
 #[derive(Deserialize)]
@@ -18,10 +20,10 @@ struct Golden {
     feature_tolerance: f32,
     /// Feature frames taken as speech: half-open ranges.
     speech: Vec<(usize, usize)>,
-    /// By `head.onnx`.
-    score: f32,
-    /// By `head-telephone.onnx`.
-    telephone_score: f32,
+    /// Of the fine spectrum, by index.
+    fine: Vec<FineValue>,
+    /// By head.
+    scores: BTreeMap<String, f32>,
     score_tolerance: f32,
 }
 
@@ -33,10 +35,27 @@ struct FeatureValue {
     value: f32,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FineValue {
+    index: usize,
+    value: f32,
+}
+
+/// One padded chunk of the recording.
+struct Chunk {
+    /// `[CHUNK_FRAMES × MEL_BANDS]`.
+    log_mel: Vec<f32>,
+    /// Frames that are real.
+    frames: usize,
+    fine: FineStats,
+}
+
 /// Runs `wav` through features, encoder, pooling and head and compares.
 pub(super) fn self_test(bundle: &ModelBundle, wav: &[u8], json: &[u8]) -> Result<(), ModelError> {
     let golden: Golden = serde_json::from_slice(json).map_err(|e| ModelError(format!("golden.json: {e}")))?;
-    let (log_mel, frames) = features_of(&read_wav(wav)?);
+    let in_speech = |frame: usize| golden.speech.iter().any(|(start, end)| (*start..*end).contains(&frame));
+    let Chunk { log_mel, frames, fine } = features_of(&read_wav(wav)?, in_speech);
     for expected in &golden.features {
         let index = expected.frame.saturating_mul(MEL_BANDS).saturating_add(expected.band);
         let found = log_mel.get(index).copied().unwrap_or(f32::NAN);
@@ -45,10 +64,22 @@ pub(super) fn self_test(bundle: &ModelBundle, wav: &[u8], json: &[u8]) -> Result
             return Err(ModelError(format!("self-test: feature {frame}/{band} is {found}, expected {value}")));
         }
     }
-    let BandScores { full, telephone } = scores_of(bundle, &log_mel, &golden.speech)?;
-    for (name, found, expected) in
-        [("score", full.0, golden.score), ("telephone score", telephone.0, golden.telephone_score)]
-    {
+    let mut fine_values = Vec::new();
+    fine.write(&mut fine_values);
+    for FineValue { index, value } in golden.fine {
+        let found = fine_values.get(index).copied().unwrap_or(f32::NAN);
+        if !within(found, value, golden.feature_tolerance) {
+            return Err(ModelError(format!("self-test: fine statistic {index} is {found}, expected {value}")));
+        }
+    }
+    let HeadScores { full, telephone } = scores_of(bundle, &log_mel, &fine, in_speech)?;
+    for (name, found) in [
+        ("full", full.encoded),
+        ("telephone", telephone.encoded),
+        ("fine", full.fine),
+        ("fine-telephone", telephone.fine),
+    ] {
+        let (found, expected) = (found.0, golden.scores.get(name).copied().unwrap_or(f32::NAN));
         if !within(found, expected, golden.score_tolerance) {
             return Err(ModelError(format!("self-test: the {name} is {found}, expected {expected}")));
         }
@@ -72,24 +103,33 @@ fn read_wav(wav: &[u8]) -> Result<Vec<f32>, ModelError> {
     samples.map(|sample| sample.map(|s| f32::from(s) / 32_768.0).map_err(bad)).collect()
 }
 
-/// One padded chunk of features, `[CHUNK_FRAMES × MEL_BANDS]`, and how many of its frames are real.
-fn features_of(samples: &[f32]) -> (Vec<f32>, usize) {
-    let mut log_mel = Vec::with_capacity(CHUNK_FRAMES * MEL_BANDS);
-    FrontEnd::new().push(samples, |frame| log_mel.extend_from_slice(frame.log_mel));
+fn features_of(samples: &[f32], in_speech: impl Fn(usize) -> bool) -> Chunk {
+    let (mut log_mel, mut power) = (Vec::with_capacity(CHUNK_FRAMES * MEL_BANDS), Vec::new());
+    FrontEnd::new().push(samples, |frame| {
+        log_mel.extend_from_slice(frame.log_mel);
+        power.extend_from_slice(frame.power);
+    });
     let frames = log_mel.len() / MEL_BANDS;
     log_mel.resize(CHUNK_FRAMES * MEL_BANDS, FEATURE_FLOOR);
-    (log_mel, frames)
+    let speech: Vec<bool> = (0..frames).map(in_speech).collect();
+    let mut fine = FineStats::default();
+    fine_blocks(FineChunk { samples, power: &power, speech: &speech }).iter().for_each(|block| fine.merge(block));
+    Chunk { log_mel, frames, fine }
 }
 
-fn scores_of(bundle: &ModelBundle, log_mel: &[f32], speech: &[(usize, usize)]) -> Result<BandScores, ModelError> {
+fn scores_of(
+    bundle: &ModelBundle,
+    log_mel: &[f32],
+    fine: &FineStats,
+    in_speech: impl Fn(usize) -> bool,
+) -> Result<HeadScores, ModelError> {
     let mut embeddings = Vec::new();
     bundle.encode(log_mel, &mut embeddings)?;
     let shape = &bundle.manifest().network;
-    let in_speech = |frame: usize| speech.iter().any(|(start, end)| (*start..*end).contains(&frame));
     let mask = embedding_mask(shape.embedding_frames, in_speech);
     let mut stats = BlockStats::empty(shape.embedding_dims);
     for start in (0..shape.embedding_frames).step_by(BLOCK_EMBEDDING_FRAMES) {
         stats.merge(&BlockStats::of(&embeddings, shape.embedding_dims, &mask, start..start + BLOCK_EMBEDDING_FRAMES));
     }
-    bundle.score(&stats)
+    bundle.score(&stats, fine)
 }

@@ -11,7 +11,7 @@ use crate::features::FeatureSpec;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// Name of the bundle, such as `clonewatch-2`.
+    /// Name of the bundle, such as `clonewatch-3`.
     pub id: String,
     /// Day of training, `YYYY-MM-DD`.
     pub date: String,
@@ -37,8 +37,10 @@ pub struct Network {
     pub chunk_frames: usize,
     /// Embedding frames it gives: `[1 × embedding_frames × embedding_dims]`.
     pub embedding_frames: usize,
-    /// Numbers per embedding frame; each head takes `[1 × 3·embedding_dims]`.
+    /// Numbers per embedding frame; the heads of both bands take `[1 × 3·embedding_dims]`.
     pub embedding_dims: usize,
+    /// Numbers that the fine-spectrum head takes: `[1 × fine_dims]`.
+    pub fine_dims: usize,
     /// Smallest standard deviation that pooling reports.
     pub std_floor: f32,
 }

@@ -1,8 +1,8 @@
 //! The countermeasure: a bundle of networks, calibration and thresholds, loaded from bytes and verified before use.
 //!
 //! Flow: [`BundleFiles`] (bytes by file name) → [`ModelBundle::load`]: hashes, [`crate::features::FeatureSpec`],
-//! shapes, golden self-test → [`ModelBundle::encode`] on each 4 s chunk → [`BlockStats`] over speech frames →
-//! [`ModelBundle::score`] → [`ModelBundle::llr`]. Encode once, pool often: overlapping windows cost only the head.
+//! shapes, golden self-test → [`ModelBundle::encode`] on each 4 s chunk → [`BlockStats`] over speech frames, with
+//! [`crate::features::FineStats`] → [`ModelBundle::score`] → [`ModelBundle::llr`]. Encode once, pool often: overlapping windows cost only the head.
 
 mod bundle;
 mod calibration;
@@ -14,7 +14,7 @@ mod network;
 mod pool;
 
 pub use bundle::{BundleFiles, MAX_BUNDLE_FILE_BYTES, ModelBundle, ModelError};
-pub use calibration::{Calibration, Knot};
+pub use calibration::{Calibration, FineShare, Knot};
 pub use card::MeasuredErrors;
 pub use embedded::embedded_files;
 pub use manifest::{Insert, Manifest, Network as NetworkShape, Thresholds};
@@ -27,13 +27,22 @@ use sha2::{Digest, Sha256};
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 pub struct CmScore(pub f32);
 
-/// Raw scores of one span by both heads. Which of them counts more is known once the channel's bandwidth is.
+/// Raw scores of one span by all heads. What each of them counts is known once the channel's bandwidth is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HeadScores {
+    /// By the heads for full-band speech.
+    pub full: BandScores,
+    /// By the heads for telephone band.
+    pub telephone: BandScores,
+}
+
+/// Raw scores of one span by the heads of one band.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BandScores {
-    /// By the head for full-band speech.
-    pub full: CmScore,
-    /// By the head for telephone band.
-    pub telephone: CmScore,
+    /// From the encoder's statistics.
+    pub encoded: CmScore,
+    /// From those of the fine spectrum.
+    pub fine: CmScore,
 }
 
 /// Calibrated natural-log likelihood ratio; > 0 favours bona fide.

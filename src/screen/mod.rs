@@ -1,7 +1,8 @@
 //! The screener: 16 kHz samples in, [`Evidence`] out. Files, batches, live calls and training all use this one path.
 //!
 //! Flow: [`SpeechFront`] frames, transforms and gates the samples on a fixed grid of 4 s chunks → the encoder runs once
-//! on each chunk that holds speech → one-second blocks of statistics → a score for every 4 s window, every 2 s → LLRs.
+//! on each chunk that holds speech, beside the statistics of its fine spectrum → one-second blocks of statistics → scores
+//! for every 4 s window, every 2 s → LLRs.
 //! The grid starts at the first sample, so no split of the samples into pushes can change a bit of the result.
 
 mod front;
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 pub use front::{GatedChunk, SpeechFront};
 
 use crate::{
-    features::{CHUNK_FRAMES, FEATURE_FLOOR, MEL_BANDS},
+    features::{CHUNK_FRAMES, FEATURE_FLOOR, FineStats, MEL_BANDS},
     model::{Llr, ModelBundle, ModelError},
     speech::{FrameClass, Quality},
 };
@@ -72,6 +73,15 @@ struct Encoder {
     windows: Windows,
 }
 
+/// What the networks read of one chunk; empty where nothing in it is speech.
+#[derive(Default)]
+struct Heard {
+    /// `[frames × dims]`, row-major.
+    embeddings: Vec<f32>,
+    /// By seconds.
+    fine: Vec<FineStats>,
+}
+
 impl Screener {
     /// A screener at the start of a channel.
     pub fn new(model: Arc<ModelBundle>) -> Self {
@@ -109,8 +119,8 @@ impl Screener {
         let encoder = &self.encoder;
         let mut windows = encoder.windows.clone();
         let quality = self.front.peek(|chunk| {
-            let embeddings = encoder.embed(&chunk)?;
-            windows.take(&encoder.model, &embeddings, chunk.classes)
+            let heard = encoder.hear(&chunk)?;
+            windows.take(&encoder.model, &heard, chunk.classes)
         })?;
         windows.finish(&encoder.model)?;
         Ok(self.running(&windows, quality))
@@ -152,20 +162,21 @@ impl Screener {
 
 impl Encoder {
     fn take(&mut self, chunk: &GatedChunk<'_>) -> Result<(), ModelError> {
-        let embeddings = self.embed(chunk)?;
-        self.windows.take(&self.model, &embeddings, chunk.classes)
+        let heard = self.hear(chunk)?;
+        self.windows.take(&self.model, &heard, chunk.classes)
     }
 
-    /// The chunk's embeddings, or nothing where nothing in it is speech. They are large, so a stream does not keep their room
-    /// between chunks.
-    fn embed(&self, chunk: &GatedChunk<'_>) -> Result<Vec<f32>, ModelError> {
-        let mut embeddings = Vec::new();
+    /// What the networks read of the chunk; nothing where nothing in it is speech. It is large, so a stream does not keep its
+    /// room between chunks.
+    fn hear(&self, chunk: &GatedChunk<'_>) -> Result<Heard, ModelError> {
+        let mut heard = Heard::default();
         if chunk.classes.contains(&FrameClass::Speech) {
             let mut log_mel = Vec::with_capacity(CHUNK_FRAMES * MEL_BANDS);
             log_mel.extend_from_slice(chunk.log_mel);
             log_mel.resize(CHUNK_FRAMES * MEL_BANDS, FEATURE_FLOOR);
-            self.model.encode(&log_mel, &mut embeddings)?;
+            self.model.encode(&log_mel, &mut heard.embeddings)?;
+            heard.fine = chunk.fine_blocks();
         }
-        Ok(embeddings)
+        Ok(heard)
     }
 }

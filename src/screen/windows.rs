@@ -2,10 +2,12 @@
 
 use std::collections::VecDeque;
 
-use super::Segment;
+use super::{Heard, Segment};
 use crate::{
-    features::FRAMES_PER_SEC,
-    model::{BLOCK_EMBEDDING_FRAMES, BandScores, BlockStats, CmScore, ModelBundle, ModelError, embedding_mask},
+    features::{FRAMES_PER_SEC, FineStats},
+    model::{
+        BLOCK_EMBEDDING_FRAMES, BandScores, BlockStats, CmScore, HeadScores, ModelBundle, ModelError, embedding_mask,
+    },
     speech::FrameClass,
 };
 
@@ -32,6 +34,7 @@ pub(super) struct Windows {
 #[derive(Clone)]
 struct Block {
     stats: BlockStats,
+    fine: FineStats,
     classes: Vec<FrameClass>,
 }
 
@@ -39,7 +42,7 @@ struct Block {
 struct Window {
     start_block: usize,
     speech_secs: f64,
-    scores: Option<BandScores>,
+    scores: Option<HeadScores>,
     why_not: Option<FrameClass>,
 }
 
@@ -48,19 +51,21 @@ impl Windows {
         Self { dims, blocks: VecDeque::with_capacity(WINDOW_BLOCKS + 1), total_blocks: 0, scored: Vec::new() }
     }
 
-    /// Adds one chunk: `embeddings` `[frames × dims]`, or empty where nothing in it is speech; `classes` per 10 ms frame.
+    /// Adds one chunk; `classes` per 10 ms frame.
     pub(super) fn take(
         &mut self,
         model: &ModelBundle,
-        embeddings: &[f32],
+        heard: &Heard,
         classes: &[FrameClass],
     ) -> Result<(), ModelError> {
+        let Heard { embeddings, fine } = heard;
         let is_speech = |frame: usize| !embeddings.is_empty() && classes.get(frame) == Some(&FrameClass::Speech);
         let speech = embedding_mask(classes.len().div_ceil(2), is_speech);
         for (block, classes) in classes.chunks(FRAMES_PER_SEC).enumerate() {
             let range = block * BLOCK_EMBEDDING_FRAMES..(block + 1) * BLOCK_EMBEDDING_FRAMES;
             let stats = BlockStats::of(embeddings, self.dims, &speech, range);
-            self.push_block(model, Block { stats, classes: classes.to_vec() })?;
+            let fine = fine.get(block).cloned().unwrap_or_default();
+            self.push_block(model, Block { stats, fine, classes: classes.to_vec() })?;
         }
         Ok(())
     }
@@ -89,11 +94,12 @@ impl Windows {
         let start_block = self.next_start();
         let first_kept = self.total_blocks - self.blocks.len();
         let members = self.blocks.iter().skip(start_block - first_kept);
-        let mut stats = BlockStats::empty(self.dims);
+        let (mut stats, mut fine) = (BlockStats::empty(self.dims), FineStats::default());
         let mut tally = [0_usize; WHY_NOT.len()];
         let mut speech_frames = 0;
         for block in members {
             stats.merge(&block.stats);
+            fine.merge(&block.fine);
             speech_frames += block.classes.iter().filter(|class| **class == FrameClass::Speech).count();
             for (count, class) in tally.iter_mut().zip(&WHY_NOT) {
                 *count += block.classes.iter().filter(|found| *found == class).count();
@@ -101,7 +107,7 @@ impl Windows {
         }
         let speech_secs = speech_frames as f64 / FRAMES_PER_SEC as f64;
         let judged = speech_secs >= MIN_WINDOW_SPEECH_SECS;
-        let scores = if judged { Some(model.score(&stats)?) } else { None };
+        let scores = if judged { Some(model.score(&stats, &fine)?) } else { None };
         let most = tally.iter().copied().max().unwrap_or(0);
         let fullest = WHY_NOT.into_iter().zip(tally).find(|(_, count)| *count == most).map(|(class, _)| class);
         let why_not = fullest.filter(|_| !judged && most > speech_frames);
@@ -110,12 +116,12 @@ impl Windows {
     }
 
     /// Mean scores of the judged windows, weighted by their speech.
-    pub(super) fn mean_scores(&self) -> Option<BandScores> {
+    pub(super) fn mean_scores(&self) -> Option<HeadScores> {
         mean_of(&self.scored).map(|(scores, _)| scores)
     }
 
     /// [`Windows::mean_scores`] of the windows that begin in the last `secs`, with about the seconds of speech in them.
-    pub(super) fn recent_scores(&self, secs: usize) -> Option<(BandScores, f64)> {
+    pub(super) fn recent_scores(&self, secs: usize) -> Option<(HeadScores, f64)> {
         let first = self.total_blocks.saturating_sub(secs);
         let recent = self.scored.iter().rposition(|window| window.start_block < first).map_or(0, |last| last + 1);
         mean_of(&self.scored[recent..])
@@ -136,12 +142,18 @@ impl Windows {
 
 /// Mean scores of the judged ones among `windows`, weighted by their speech, and seconds of speech in all of these: windows
 /// overlap by half, so that is half of their sum.
-fn mean_of(windows: &[Window]) -> Option<(BandScores, f64)> {
+fn mean_of(windows: &[Window]) -> Option<(HeadScores, f64)> {
     let judged = || windows.iter().filter_map(|window| window.scores.map(|scores| (scores, window.speech_secs)));
     let weight: f64 = judged().map(|(_, secs)| secs).sum();
-    let mean = |of: fn(&BandScores) -> CmScore| {
+    let mean = |of: fn(&HeadScores) -> CmScore| {
         CmScore((judged().map(|(scores, secs)| f64::from(of(&scores).0) * secs).sum::<f64>() / weight) as f32)
     };
-    let scores = || BandScores { full: mean(|scores| scores.full), telephone: mean(|scores| scores.telephone) };
+    let scores = || HeadScores {
+        full: BandScores { encoded: mean(|scores| scores.full.encoded), fine: mean(|scores| scores.full.fine) },
+        telephone: BandScores {
+            encoded: mean(|scores| scores.telephone.encoded),
+            fine: mean(|scores| scores.telephone.fine),
+        },
+    };
     (weight > 0.0).then(|| (scores(), weight * HOP_BLOCKS as f64 / WINDOW_BLOCKS as f64))
 }

@@ -26,7 +26,7 @@ fn edit_manifest(files: &mut BundleFiles, from: &str, to: &str) {
 #[test]
 fn the_embedded_bundle_loads_and_passes_its_golden_self_test() {
     let bundle = ModelBundle::load(&embedded_files()).unwrap();
-    assert_eq!(bundle.manifest().id, "clonewatch-2");
+    assert_eq!(bundle.manifest().id, "clonewatch-3");
     assert_eq!(bundle.sha256(), sha256_hex(&embedded_files()["manifest.toml"]));
     let size: usize = embedded_files().values().map(|bytes| bytes.len()).sum();
     assert!(size <= 12 << 20, "the bundle has {size} bytes, more than 12 MiB");
@@ -34,7 +34,16 @@ fn the_embedded_bundle_loads_and_passes_its_golden_self_test() {
 
 #[test]
 fn a_changed_byte_in_any_file_is_refused_by_its_hash() {
-    for name in ["encoder.onnx", "head.onnx", "head-telephone.onnx", "golden.wav", "golden.json", "CARD.md"] {
+    for name in [
+        "encoder.onnx",
+        "head.onnx",
+        "head-telephone.onnx",
+        "head-fine.onnx",
+        "head-fine-telephone.onnx",
+        "golden.wav",
+        "golden.json",
+        "CARD.md",
+    ] {
         let mut files = embedded_files();
         let mut bytes = files[name].to_vec();
         let middle = bytes.len() / 2;
@@ -46,7 +55,15 @@ fn a_changed_byte_in_any_file_is_refused_by_its_hash() {
 
 #[test]
 fn a_missing_file_is_named() {
-    for name in ["manifest.toml", "encoder.onnx", "head.onnx", "head-telephone.onnx", "golden.wav", "golden.json"] {
+    for name in [
+        "manifest.toml",
+        "encoder.onnx",
+        "head.onnx",
+        "head-telephone.onnx",
+        "head-fine.onnx",
+        "golden.wav",
+        "golden.json",
+    ] {
         let mut files = embedded_files();
         files.remove(name);
         assert!(refusal(&files).contains(&format!("{name}: missing")), "{name}: {}", refusal(&files));

@@ -2,7 +2,11 @@
 
 use std::{fs, path::Path, process::Command};
 
-use clonewatch::{features::MEL_BANDS, screen::SpeechFront, speech::FrameClass};
+use clonewatch::{
+    features::{FINE_DIMS, FineStats, MEL_BANDS},
+    screen::SpeechFront,
+    speech::FrameClass,
+};
 
 use crate::screener::sample_16k;
 
@@ -48,20 +52,29 @@ fn exported_features_are_the_ones_that_scanning_computes() {
     let (shape, data) = read_npy(&folder.path().join("logmel.npy"), "<f4");
     let (speech_shape, speech) = read_npy(&folder.path().join("speech.npy"), "|u1");
     assert_eq!((shape[1], speech_shape[0]), (MEL_BANDS, shape[0]));
-    let log_mel: Vec<f32> = data.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+    let (fine_shape, fine) = read_npy(&folder.path().join("fine.npy"), "<f4");
+    assert_eq!(fine_shape, [CLIPS.len(), FINE_DIMS]);
+    let floats = |data: &[u8]| -> Vec<f32> {
+        data.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+    };
 
     let mut expected = (Vec::new(), Vec::new());
+    let mut expected_fine = Vec::new();
     for clip in CLIPS {
-        let mut front = SpeechFront::new();
+        let (mut front, mut stats, mut written) = (SpeechFront::new(), FineStats::default(), Vec::new());
         let mut keep = |chunk: clonewatch::screen::GatedChunk<'_>| {
             expected.0.extend_from_slice(chunk.log_mel);
             expected.1.extend(chunk.classes.iter().map(|class| u8::from(*class == FrameClass::Speech)));
+            chunk.fine_blocks().iter().for_each(|block| stats.merge(block));
             Ok::<(), ()>(())
         };
         front.push(&sample_16k(clip), &mut keep).unwrap();
         front.finish(&mut keep).unwrap();
+        stats.write(&mut written);
+        expected_fine.extend(written);
     }
-    assert!(log_mel == expected.0, "the exported features differ from the computed ones");
+    assert!(floats(&data) == expected.0, "the exported features differ from the computed ones");
+    assert!(floats(&fine) == expected_fine, "the exported statistics differ from the computed ones");
     assert_eq!(speech, expected.1);
 
     let mut index = csv::Reader::from_path(folder.path().join("index.csv")).unwrap();
