@@ -81,7 +81,7 @@ pub(super) fn self_test(bundle: &ModelBundle, wav: &[u8], json: &[u8]) -> Result
     ] {
         let (found, expected) = (found.0, golden.scores.get(name).copied().unwrap_or(f32::NAN));
         if !within(found, expected, golden.score_tolerance) {
-            return Err(ModelError(format!("self-test: the {name} is {found}, expected {expected}")));
+            return Err(ModelError(format!("self-test: the {name} score is {found}, expected {expected}")));
         }
     }
     Ok(())

@@ -101,22 +101,22 @@ fn networks_that_are_none_or_of_another_shape_are_refused() {
 
 #[test]
 fn a_score_that_differs_from_the_golden_one_is_refused() {
-    for (key, expected) in
-        [("score", "self-test: the score is"), ("telephone_score", "self-test: the telephone score is")]
-    {
+    for head in ["full", "telephone", "fine", "fine-telephone"] {
         let mut files = embedded_files();
         let mut golden: serde_json::Value = serde_json::from_slice(&files["golden.json"]).unwrap();
-        golden[key] = serde_json::json!(golden[key].as_f64().unwrap() + 0.5);
+        golden["scores"][head] = serde_json::json!(golden["scores"][head].as_f64().unwrap() + 0.5);
         replace(&mut files, "golden.json", golden.to_string().into_bytes());
-        assert!(refusal(&files).contains(expected), "{}", refusal(&files));
+        assert!(refusal(&files).contains(&format!("self-test: the {head} score is")), "{}", refusal(&files));
     }
 }
 
 #[test]
 fn features_that_differ_from_the_golden_ones_are_refused() {
-    let mut files = embedded_files();
-    let mut golden: serde_json::Value = serde_json::from_slice(&files["golden.json"]).unwrap();
-    golden["features"][0]["value"] = serde_json::json!(golden["features"][0]["value"].as_f64().unwrap() + 0.05);
-    replace(&mut files, "golden.json", golden.to_string().into_bytes());
-    assert!(refusal(&files).contains("self-test: feature"), "{}", refusal(&files));
+    for (key, expected) in [("features", "self-test: feature"), ("fine", "self-test: fine statistic")] {
+        let mut files = embedded_files();
+        let mut golden: serde_json::Value = serde_json::from_slice(&files["golden.json"]).unwrap();
+        golden[key][0]["value"] = serde_json::json!(golden[key][0]["value"].as_f64().unwrap() + 0.05);
+        replace(&mut files, "golden.json", golden.to_string().into_bytes());
+        assert!(refusal(&files).contains(expected), "{}", refusal(&files));
+    }
 }

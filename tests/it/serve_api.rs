@@ -279,7 +279,7 @@ fn flagged_audio_is_kept_as_long_as_asked_and_can_be_heard_again() {
     let kept = format!("[retention]\nflagged_audio_days = 1\n{LENIENT}");
     let mut daemon = Daemon::start(&kept);
     let spooled = |daemon: &Daemon| fs::read_dir(daemon.path("state/spool")).unwrap().count();
-    let genuine = daemon.judged("genuine-fr-june.mp3", &[], "");
+    let genuine = daemon.judged("genuine-es-allison.m4a", &[], "");
     assert_eq!((&genuine["audio_kept"], spooled(&daemon)), (&false.into(), 0));
     let cloned = daemon.judged("cloned-en-piper.m4a", &[], "");
     assert_eq!((&cloned["audio_kept"], spooled(&daemon)), (&true.into(), 1));

@@ -17,7 +17,7 @@ fn lists_are_filtered_and_come_page_by_page() {
     let daemon = Daemon::start("");
     let all = [
         ("cloned-en-piper.m4a", "name=a&label=x&source=desk"),
-        ("genuine-fr-june.mp3", "name=b&label=x"),
+        ("genuine-ru-ivrvoice.flac", "name=b&label=x"),
         ("hold-music.mp3", "name=c&label=y&source=desk"),
     ]
     .map(|(sample, query)| daemon.judged(sample, &[], query));
