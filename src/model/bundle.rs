@@ -3,8 +3,8 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use super::{
-    BandScores, BlockStats, CmScore, HeadScores, Llr, Manifest, MeasuredErrors, card, golden, network::Plan,
-    pool::BLOCK_EMBEDDING_FRAMES, sha256_hex,
+    BandScores, BlockStats, CmScore, HeadScores, Llr, Manifest, MeasuredErrors, PassageErrors, card::Card, golden,
+    network::Plan, pool::BLOCK_EMBEDDING_FRAMES, sha256_hex,
 };
 use crate::{
     features::{CHUNK_FRAMES, FINE_DIMS, FeatureSpec, FineStats, MEL_BANDS},
@@ -37,7 +37,7 @@ pub struct ModelError(pub(super) String);
 pub struct ModelBundle {
     manifest: Manifest,
     sha256: String,
-    measured_errors: Vec<MeasuredErrors>,
+    card: Card,
     encoder: Plan,
     full: BandHeads,
     telephone: BandHeads,
@@ -73,8 +73,8 @@ impl ModelBundle {
         let full = heads("head.onnx", "head-fine.onnx")?;
         let telephone = heads("head-telephone.onnx", "head-fine-telephone.onnx")?;
         let sha256 = sha256_hex(manifest_bytes);
-        let measured_errors = errors_in_card(&manifest, files);
-        let bundle = Self { sha256, manifest, measured_errors, encoder, full, telephone };
+        let card = own_card(&manifest, files);
+        let bundle = Self { sha256, manifest, card, encoder, full, telephone };
         golden::self_test(&bundle, file(files, "golden.wav")?, file(files, "golden.json")?)?;
         Ok(bundle)
     }
@@ -91,7 +91,12 @@ impl ModelBundle {
 
     /// Error rates that the bundle's card states; empty where it has no card, or one without that table.
     pub fn measured_errors(&self) -> &[MeasuredErrors] {
-        &self.measured_errors
+        &self.card.clips
+    }
+
+    /// How often passages are found, as the card states; likewise.
+    pub fn passage_errors(&self) -> &[PassageErrors] {
+        &self.card.passages
     }
 
     /// Embeds one chunk: `log_mel` `[CHUNK_FRAMES × MEL_BANDS]` → `out` `[embedding_frames × embedding_dims]`, row-major.
@@ -132,10 +137,10 @@ fn file<'a>(files: &'a BundleFiles, name: &str) -> Result<&'a [u8], ModelError> 
 }
 
 /// Only a card whose hash the manifest holds belongs to the model.
-fn errors_in_card(manifest: &Manifest, files: &BundleFiles) -> Vec<MeasuredErrors> {
+fn own_card(manifest: &Manifest, files: &BundleFiles) -> Card {
     let card = manifest.files.get("CARD.md").and_then(|_| files.get("CARD.md"));
     let text = card.and_then(|bytes| std::str::from_utf8(bytes).ok());
-    text.map(card::measured_errors).unwrap_or_default()
+    text.map(Card::read).unwrap_or_default()
 }
 
 fn parse_manifest(bytes: &[u8]) -> Result<Manifest, ModelError> {

@@ -1,11 +1,13 @@
 //! What judged: model, policy, thresholds and the model's own measured errors, as every page needs them.
 
-use super::passages::{self, PassageErrors};
 use crate::{
     cli::render::Provenance,
-    model::{MeasuredErrors, ModelBundle, Thresholds},
+    model::{MeasuredErrors, ModelBundle, PassageErrors, Thresholds},
     policy::Policy,
 };
+
+/// The measured recordings that are shown: row of the card, in words. They have 30-70 s, their passages 4-10 s.
+pub(super) const PASSAGE_CONDITIONS: [(&str, &str); 2] = [("val", "full band"), ("val, telephone", "telephone")];
 
 /// Speech from which on the card's figures for three joined clips (about 10 s) describe a channel better than those for
 /// one clip of at most 4 s.
@@ -50,7 +52,7 @@ impl Basis {
             thresholds: policy.thresholds,
             model_thresholds: manifest.thresholds,
             measured_errors: model.measured_errors().to_vec(),
-            passage_errors: passages::passage_errors(model),
+            passage_errors: model.passage_errors().to_vec(),
             telephone_below_hz: manifest.calibration.split_hz,
         }
     }
@@ -73,7 +75,7 @@ impl Basis {
 
     /// The measured recordings, with and without an inserted passage, that come nearest to a channel, in words.
     pub(super) fn passages_like(&self, bandwidth_hz: Option<u32>) -> Option<(&PassageErrors, &'static str)> {
-        let (condition, words) = passages::CONDITIONS[usize::from(self.is_telephone(bandwidth_hz))];
+        let (condition, words) = PASSAGE_CONDITIONS[usize::from(self.is_telephone(bandwidth_hz))];
         Some((self.passage_condition(condition)?, words))
     }
 

@@ -2,7 +2,10 @@
 
 use maud::{Markup, html};
 
-use super::{Basis, basis::CONDITIONS, passages};
+use super::{
+    Basis,
+    basis::{CONDITIONS, PASSAGE_CONDITIONS},
+};
 use crate::cli::render::printable;
 
 const SENTENCES: [&str; 7] = [
@@ -58,7 +61,7 @@ fn error_table(basis: &Basis) -> Markup {
                 td.number { (row.eer_percent) " %" }
                 td.number { (row.genuine_count) " / " (row.spoof_count) }
             } } }
-            @for (condition, words) in passages::CONDITIONS { @if let Some(row) = basis.passage_condition(condition) { tr {
+            @for (condition, words) in PASSAGE_CONDITIONS { @if let Some(row) = basis.passage_condition(condition) { tr {
                 th scope="row" { (words) ", 30-70 s with or without a cloned passage of 4-10 s" }
                 td.number { (row.false_alarm_percent) " %" }
                 td.number { (row.found_percent) " %" }

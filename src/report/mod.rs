@@ -24,7 +24,6 @@ mod file;
 mod limits;
 mod origin;
 mod page;
-mod passages;
 mod portrait;
 mod provenance;
 mod spectrogram;
@@ -44,7 +43,7 @@ pub use self::{
     portrait::Portrait,
     provenance::{provenance, shell_command},
     spectrogram::{MAX_COLUMNS, Picture},
-    strip::{legend, patterns},
-    words::{Tone, file_title},
+    strip::{LLR_SPAN, legend, patterns},
+    words::{Tone, file_title, signed},
     writer::{Plan, ReportWriter, SMALL_BATCH, one_page},
 };

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// LLRs beyond ± this are drawn as if they were at it.
-pub(super) const LLR_SPAN: f32 = 6.0;
+pub const LLR_SPAN: f32 = 6.0;
 /// Most bars in one strip.
 pub(super) const MAX_BARS: usize = 600;
 

@@ -314,8 +314,8 @@ fn strength(llr: f32, what: &str) -> String {
 }
 
 /// With a true minus sign and two decimals.
-pub(super) fn signed(llr: f32) -> String {
-    format!("{:+.2}", crate::cli::render::rounded(f64::from(llr), 2)).replace('-', "−")
+pub fn signed(llr: impl Into<f64>) -> String {
+    format!("{:+.2}", crate::cli::render::rounded(llr.into(), 2)).replace('-', "−")
 }
 
 /// What was heard where nothing was judged: `0:06–0:12 music`.

@@ -253,5 +253,5 @@ pub(super) fn alert_words(view: &PartyView) -> Option<String> {
 }
 
 fn llr(llr: Option<f64>) -> String {
-    llr.map_or_else(|| "–".into(), chart::signed)
+    llr.map_or_else(|| "–".into(), report::signed)
 }

@@ -8,11 +8,10 @@ use maud::{Markup, html};
 use crate::{
     model::Thresholds,
     policy::Decision,
+    report::{LLR_SPAN, signed},
     store::overview::{BIN_NATS, BINS, Day, HISTOGRAM_SPAN},
 };
 
-/// LLRs beyond ± this are drawn as if they were at it.
-const LLR_SPAN: f64 = 6.0;
 const SPARK_WIDTH: f64 = 132.0;
 const SPARK_HEIGHT: f64 = 30.0;
 const PLOT_HEIGHT: f64 = 140.0;
@@ -23,7 +22,8 @@ const HEADROOM: f64 = 18.0;
 /// A party's LLR at its last verdicts: a line that falls towards a clone.
 pub(super) fn sparkline(trail: &[(f64, f64)], decision: Option<Decision>, thresholds: &Thresholds) -> Markup {
     let y = |llr: f64| {
-        let share = (LLR_SPAN - llr.clamp(-LLR_SPAN, LLR_SPAN)) / (2.0 * LLR_SPAN);
+        let span = f64::from(LLR_SPAN);
+        let share = (span - llr.clamp(-span, span)) / (2.0 * span);
         2.0 + share * (SPARK_HEIGHT - 4.0)
     };
     let (first, last) = (trail.first().copied(), trail.last().copied());
@@ -163,11 +163,6 @@ pub(super) fn tone(decision: Option<Decision>) -> &'static str {
         Some(Decision::Inconclusive) => "open",
         None => "none",
     }
-}
-
-/// With a true minus sign and two decimals.
-pub(super) fn signed(llr: f64) -> String {
-    format!("{:+.2}", crate::cli::render::rounded(llr, 2)).replace('-', "−")
 }
 
 fn whole(llr: i32) -> String {

@@ -8,6 +8,7 @@ use crate::{
     model::Thresholds,
     policy::Decision,
     report::Tone,
+    report::signed,
     serve::{admission::Load, core::Core},
     store::{self, UnixMs, outbox, overview::Overview},
 };
@@ -113,8 +114,8 @@ fn now(facts: &Facts) -> Markup {
             (named("Model", printable(&facts.model.0), format!("of {}", printable(&facts.model.1))))
             (named("Policy", printable(&facts.policy.0), format!(
                 "cloned below {}, genuine from {} on",
-                chart::signed(thresholds.spoof_below.into()),
-                chart::signed(thresholds.bona_fide_above.into()),
+                signed(thresholds.spoof_below),
+                signed(thresholds.bona_fide_above),
             )))
         }
     }
@@ -232,9 +233,9 @@ fn histogram_table(counted: &Overview) -> Markup {
                         @let start = end - store::overview::BIN_NATS;
                         tr {
                             th scope="row" {
-                                @if index == 0 { "below " (chart::signed(end)) }
-                                @else if index == last { (chart::signed(start)) " and more" }
-                                @else { (chart::signed(start)) " to " (chart::signed(end)) }
+                                @if index == 0 { "below " (signed(end)) }
+                                @else if index == last { (signed(start)) " and more" }
+                                @else { (signed(start)) " to " (signed(end)) }
                             }
                             td.number { (count) }
                         }

@@ -4,13 +4,11 @@ use std::sync::Arc;
 
 use maud::{Markup, html};
 
-use super::{
-    chart,
-    layout::{notice, time},
-};
+use super::layout::{notice, time};
 use crate::{
     cli::render::{decision_key, printable},
     policy::Action,
+    report::signed,
     serve::{
         core::Core,
         in_force::{InForce, SYSLOG},
@@ -90,8 +88,8 @@ fn policies(in_force: &InForce) -> Markup {
                     (printable(name))
                     @if *name == in_force.config.default_policy { br; span.note { "for whoever names none" } }
                 }
-                td.number { (chart::signed(thresholds.spoof_below.into())) }
-                td.number { (chart::signed(thresholds.bona_fide_above.into())) }
+                td.number { (signed(thresholds.spoof_below)) }
+                td.number { (signed(thresholds.bona_fide_above)) }
                 td.number { (thresholds.min_speech_secs) " s" }
                 td {
                     (action(policy.actions.spoof)) " / " (action(policy.actions.inconclusive)) " / "
