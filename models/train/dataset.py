@@ -79,6 +79,11 @@ def load_table(features_root, stats_root, conditions, columns=None):
     )
 
 
+def joined(tables):
+    """One table of the rows of all."""
+    return Table(**{name: np.concatenate([vars(table)[name] for table in tables]) for name in vars(tables[0])})
+
+
 def balanced_weights(table, power=0.5, genuine_share=0.5):
     """Weight of each row: its source and class count as (rows of both) ** power; classes sum to fixed shares."""
     group = np.char.add(table.source.astype(str), np.where(table.is_genuine, "+", "-"))

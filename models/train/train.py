@@ -1,6 +1,7 @@
 """From the corpus to a model bundle, in stages whose results are kept under --work and reused.
 
-    python train.py --corpus CORPUS --work WORK --wheels WHEELS --program clonewatch --out ../clonewatch-3 --date DAY
+    python train.py --corpus CORPUS --more MORE --work WORK --wheels WHEELS --program clonewatch --out ../clonewatch-4 \
+        --date DAY
 """
 
 import argparse
@@ -38,6 +39,7 @@ NO_INSERTS = {"spoof_below": -99.0, "drop_nats": 99.0, "min_windows": 2}
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, required=True)
+    parser.add_argument("--more", type=Path, help="clips for training alone, see gather.py")
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--wheels", type=Path, required=True, help="folder of the downloaded wheels, see README.md")
     parser.add_argument("--program", required=True, help="clonewatch binary: its decoder, gate and features are used")
@@ -47,15 +49,36 @@ def arguments():
     return parser.parse_args()
 
 
-def all_conditions():
-    return [f"train-{name}" for name in TRAIN_CONDITIONS] + [f"val-{name}" for name in VAL_CONDITIONS]
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """Clips of one folder, by split and condition, and where what is made of them is kept."""
+
+    corpus: Path
+    work: Path
+    conditions: list
+
+    def make(self, program, workers, encoder):
+        """Copies, features and statistics, so far as they are missing."""
+        for split, name in self.conditions:
+            condition = f"{split}-{name}"
+            augment.make_copies(self.corpus, self.work / "copies", split, name, workers)
+            features = self.work / "features" / condition
+            if not (features / "index.csv").exists():
+                protocol = self.work / "copies" / condition / "protocol.csv"
+                subprocess.run([program, "features", protocol, "--out", features, "--dtype", "f16"], check=True)
+            embed.embed_condition(encoder, features, self.work / "statistics" / condition)
+
+    def table(self):
+        """The rows for training."""
+        names = [f"{split}-{name}" for split, name in self.conditions if split == "train"]
+        return dataset.load_table(self.work / "features", self.work / "statistics", names)
 
 
-def make_features(args, condition):
-    out = args.work / "features" / condition
-    if not (out / "index.csv").exists():
-        protocol = args.work / "copies" / condition / "protocol.csv"
-        subprocess.run([args.program, "features", protocol, "--out", out, "--dtype", "f16"], check=True)
+def parts(args):
+    train = [("train", name) for name in TRAIN_CONDITIONS]
+    yield Part(args.corpus, args.work, train + [("val", name) for name in VAL_CONDITIONS])
+    if args.more:
+        yield Part(args.more, args.work / "more", train)
 
 
 def quantised_encoder(wheels):
@@ -66,11 +89,6 @@ def quantised_encoder(wheels):
         if name.endswith("weight") and value.ndim > 1:
             value.copy_(torch.from_numpy(export.rounded(value.numpy(), 0)))
     return encoder
-
-
-def load_table(args, split, conditions):
-    names = [f"{split}-{name}" for name in conditions]
-    return dataset.load_table(args.work / "features", args.work / "statistics", names)
 
 
 def trained_heads(args, table):
@@ -152,14 +170,10 @@ def insert_thresholds(args, writer, heads, thresholds):
 def main():
     args = arguments()
     torch.set_num_threads(args.workers)
-    for condition in all_conditions():
-        split, name = condition.split("-", 1)
-        augment.make_copies(args.corpus, args.work / "copies", split, name, args.workers)
-        make_features(args, condition)
     encoder = quantised_encoder(args.wheels)
-    for condition in all_conditions():
-        embed.embed_condition(encoder, args.work / "features" / condition, args.work / "statistics" / condition)
-    table = load_table(args, "train", TRAIN_CONDITIONS)
+    for part in parts(args):
+        part.make(args.program, args.workers, encoder)
+    table = dataset.joined([part.table() for part in parts(args)])
     heads, scores = trained_heads(args, table)
     bands, thresholds = calibrated(table, scores)
     writer = Writer(args, encoder, bands)
