@@ -14,6 +14,7 @@ import numpy as np
 import soundfile
 
 import codecs_av
+import denoisers
 import effects
 from corpus import SAMPLE_RATE_HZ, load_clips, read_samples
 
@@ -89,6 +90,17 @@ def _channel(samples, rng, voices):
     return through_media(out, rng) if rng.random() < 0.3 else out
 
 
+def _denoised(samples, rng, voices):
+    """Noise of 3-25 dB, sometimes in a room, taken away again by a neural denoiser."""
+    out = effects.with_speed(samples, rng.uniform(0.95, 1.05)) if rng.random() < 0.3 else samples
+    if rng.random() < 0.3:
+        out = effects.with_room(out, rng)
+    if rng.random() < 0.85:
+        out = effects.with_noise(out, rng, voices, (3, 25))
+    out = denoisers.denoised(effects.at_peak(out, rng.uniform(0.2, 0.9)), rng)
+    return through_media(out, rng) if rng.random() < 0.3 else out
+
+
 def _babble(samples, rng, voices):
     """Voices behind the speaker at 8-22 dB, half of them through a codec chain."""
     out = effects.with_speed(samples, rng.uniform(0.95, 1.05)) if rng.random() < 0.3 else samples
@@ -143,6 +155,7 @@ KINDS = {
     "channel": (_channel, 2),
     "offset": (_offset, 1),
     "media": (_media, 2),
+    "denoised": (_denoised, 1),
     "harsh": (_harsh, 1),
     "babble": (_babble, 1),
 }

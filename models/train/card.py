@@ -11,6 +11,7 @@ import numpy as np
 import augment
 import inserts
 import metrics
+import pitch
 import splice
 
 SPLICED_FILES = 200
@@ -31,7 +32,9 @@ MEASURES = (
         )
     ),
 )
-BREAKDOWN = ("family", "language", "orig_codec", "orig_sr", "measured_band", "measured_snr", "measured_speech")
+BREAKDOWN = (
+    "family", "language", "voice_pitch", "orig_codec", "orig_sr", "measured_band", "measured_snr", "measured_speech",
+)  # fmt: skip
 
 
 class Runner:
@@ -167,6 +170,7 @@ def _listed(values):
 def text(args, settings, thresholds, out_of_fold, spliced_rows):
     runner, clean_scores = Runner(args), args.work / "val-clean-scores.csv"
     conditions = condition_table(runner, clean_scores)
+    pitch.add_column(clean_scores, args.corpus)
     genuine_errors, spoof_errors = error_lists(clean_scores)
     values = {
         "ID": args.out.name,

@@ -11,12 +11,14 @@ from export import rounded
 FOLDS = 5
 # What a row of each condition counts in the training of each head; see LOG.md.
 CONDITION_WEIGHTS = {
-    "full": {"clean": 1.0, "offset": 1.0, "phone": 0.1, "phone2": 0.1, "phone3": 0.1, "harsh": 0.07},
+    "full": {
+        "clean": 1.0, "offset": 1.0, "denoised": 0.3, "phone": 0.1, "phone2": 0.1, "phone3": 0.1, "harsh": 0.07,
+    },
     "telephone": {
         "phone": 1.0, "phone2": 1.0, "phone3": 1.0, "clean": 1.0, "offset": 1.0,
         "channel": 0.2, "channel2": 0.2, "harsh": 0.1,
     },
-    "fine": {"clean": 1.0, "offset": 1.0, "media": 0.4, "media2": 0.4, "channel": 0.2},
+    "fine": {"clean": 1.0, "offset": 1.0, "media": 0.4, "media2": 0.4, "channel": 0.2, "denoised": 0.3},
     "fine-telephone": {"phone": 1.0, "phone2": 1.0, "phone3": 1.0, "clean": 0.3},
 }  # fmt: skip
 

@@ -26,7 +26,7 @@ fn edit_manifest(files: &mut BundleFiles, from: &str, to: &str) {
 #[test]
 fn the_embedded_bundle_loads_and_passes_its_golden_self_test() {
     let bundle = ModelBundle::load(&embedded_files()).unwrap();
-    assert_eq!(bundle.manifest().id, "clonewatch-3");
+    assert_eq!(bundle.manifest().id, "clonewatch-4");
     assert_eq!(bundle.sha256(), sha256_hex(&embedded_files()["manifest.toml"]));
     let size: usize = embedded_files().values().map(|bytes| bytes.len()).sum();
     assert!(size <= 12 << 20, "the bundle has {size} bytes, more than 12 MiB");
