@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 import augment
+import corpus
 import inserts
 import metrics
 import pitch
@@ -163,6 +164,13 @@ def splice_table(args, thresholds, train_rows):
     return "\n".join([head, *train_rows, *lines])
 
 
+def data_counts(folders):
+    """Clips of training in `folders`: genuine ones, their sources, synthetic ones without copy-synthesis."""
+    clips = [clip for folder in folders for clip in corpus.load_clips(folder, "train") if clip.is_core]
+    genuine = [clip.source for clip in clips if clip.is_genuine]
+    return {"GENUINE": len(genuine), "SOURCES": len(set(genuine)), "SYNTHETIC": len(clips) - len(genuine)}
+
+
 def _listed(values):
     return ", ".join(f"{name} {value}" for name, value in values.items())
 
@@ -184,6 +192,8 @@ def text(args, settings, thresholds, out_of_fold, spliced_rows):
         "GENUINE_ERRORS": genuine_errors,
         "SPOOF_ERRORS": spoof_errors,
     }
+    folders = [folder for folder in (args.corpus, args.more) if folder]
+    values |= {name: f"{count:,}" for name, count in data_counts(folders).items()}
     template = (Path(__file__).parent / "card.template.md").read_text(encoding="utf-8")
     for name, value in values.items():
         template = template.replace(f"@{name}@", value)

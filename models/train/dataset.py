@@ -38,15 +38,7 @@ class Table:
         return ~np.isin(self.family, COPY_SYNTHESIS)
 
 
-def layer_columns(all_layers, width, layers):
-    """Columns of the statistics of the chosen encoder layers (0 is the stem) among those of `all_layers` layers."""
-    dimension = width * all_layers
-    return np.concatenate(
-        [part * dimension + layer * width + np.arange(width) for part in range(3) for layer in layers]
-    )
-
-
-def load_table(features_root, stats_root, conditions, columns=None):
+def load_table(features_root, stats_root, conditions):
     """Rows with enough speech of every condition, in order."""
     parts, rows = [], []
     for condition in conditions:
@@ -55,9 +47,8 @@ def load_table(features_root, stats_root, conditions, columns=None):
         stats = np.load(stats_root / condition / "stats.npy", mmap_mode="r")
         speech = np.load(stats_root / condition / "speech.npy")
         keep = np.flatnonzero(speech >= LEAST_SPEECH_OUTPUTS)
-        chosen = np.array(stats[keep]) if columns is None else np.array(stats[keep][:, columns])
         fine = np.load(features_root / condition / "fine.npy", mmap_mode="r")
-        parts.append((chosen, speech[keep], np.array(fine[keep])))
+        parts.append((np.array(stats[keep]), speech[keep], np.array(fine[keep])))
         rows += [index[number] for number in keep]
 
     def column(name):

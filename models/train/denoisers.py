@@ -11,10 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
-from scipy.signal import resample_poly
 
-RNNOISE_FRAME = 480  # samples at 48 kHz
-WINDOW, HOP = 320, 160  # NSNet2's, at 16 kHz
+import effects
+from codecs_av import resampled
+from corpus import SAMPLE_RATE_HZ
+
+RNNOISE_RATE_HZ, RNNOISE_FRAME = 48000, 480
+NSNET2_WINDOW = 320  # samples at 16 kHz
 
 
 def _package_file(package, name):
@@ -35,14 +38,14 @@ def _rnnoise():
 def by_rnnoise(samples):
     """Samples [n] float32 at 16 kHz, through RNNoise at 48 kHz."""
     library = _rnnoise()
-    wide = resample_poly(samples, 3, 1) * 32767
+    wide = resampled(samples, SAMPLE_RATE_HZ, RNNOISE_RATE_HZ) * 32767
     padded = np.concatenate([wide, np.zeros(-len(wide) % RNNOISE_FRAME)]).astype(np.float32)
     state = library.rnnoise_create(None)
     for frame in padded.reshape(-1, RNNOISE_FRAME):
         pointer = frame.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
         library.rnnoise_process_frame(state, pointer, pointer)
     library.rnnoise_destroy(state)
-    return (resample_poly(padded, 1, 3)[: len(samples)] / 32767).astype(np.float32)
+    return resampled(padded, RNNOISE_RATE_HZ, SAMPLE_RATE_HZ)[: len(samples)] / np.float32(32767)
 
 
 @functools.cache
@@ -54,17 +57,14 @@ def _nsnet2():
 
 def by_nsnet2(samples, least_gain):
     """Samples [n] float32 at 16 kHz; gains of the network are kept above `least_gain`."""
-    window = np.sqrt(np.hanning(WINDOW + 1)[:-1])
-    padded = np.concatenate([np.zeros(HOP), samples, np.zeros(WINDOW)])
-    starts = np.arange(0, len(padded) - WINDOW, HOP)
-    spectra = np.fft.rfft(padded[starts[:, None] + np.arange(WINDOW)] * window, axis=1)
-    features = np.log10(np.maximum(np.square(np.abs(spectra)), 1e-12)).astype(np.float32)
-    gains = np.clip(_nsnet2().run(None, {"input": features[None]})[0][0], least_gain, 1.0)
-    frames = np.fft.irfft(spectra * gains, WINDOW, axis=1) * window
-    out = np.zeros(len(padded))
-    for start, frame in zip(starts, frames):
-        out[start : start + WINDOW] += frame
-    return out[HOP : HOP + len(samples)].astype(np.float32)
+
+    def gains(spectra):
+        features = np.log10(np.maximum(np.square(np.abs(spectra)), 1e-12)).astype(np.float32)
+        return np.clip(_nsnet2().run(None, {"input": features[None]})[0][0], least_gain, 1.0)
+
+    shape = np.sqrt(np.hanning(NSNET2_WINDOW + 1)[:-1])
+    hop = NSNET2_WINDOW // 2
+    return effects.with_gains(samples, shape, hop, hop, gains).astype(np.float32)
 
 
 def denoised(samples, rng):

@@ -147,21 +147,32 @@ def with_spectrum_of(samples, other, share):
     return at_peak(np.fft.irfft(spectrum * response, len(samples)).astype(np.float32), 0.9)
 
 
-def with_suppressed_noise(samples, rng):
-    """Spectral subtraction of a floor estimated from the quietest tenth of frames, as recorders and calls apply."""
-    window, hop = 512, 128
-    padded = np.concatenate([np.zeros(window, np.float32), samples, np.zeros(2 * window, np.float32)])
-    shape = np.hanning(window + 1)[:-1]
+def with_gains(samples, shape, hop, lead, gains):
+    """Samples [n] float32 whose spectrum [frames, bins] is multiplied by `gains` of it and put together again by overlap.
+
+    `shape` [window] is applied before and after; the result carries the factor sum(shape^2) / hop. `lead` samples of
+    silence are put before.
+    """
+    window = len(shape)
+    padded = np.concatenate([np.zeros(lead, np.float32), samples, np.zeros(2 * window, np.float32)])
     starts = np.arange(0, len(padded) - window, hop)
     spectra = np.fft.rfft(padded[starts[:, None] + np.arange(window)] * shape, axis=1)
-    power = np.square(np.abs(spectra))
-    floor = np.quantile(power, 0.1, axis=0) * rng.uniform(1, 6)
-    gain = np.maximum(1 - floor / (power + 1e-12), 10 ** (-rng.uniform(6, 30) / 10)) ** 0.5
-    frames = np.fft.irfft(spectra * gain, window, axis=1) * shape
+    frames = np.fft.irfft(spectra * gains(spectra), window, axis=1) * shape
     out = np.zeros(len(padded))
     for start, frame in zip(starts, frames):
         out[start : start + window] += frame
-    return (out[window : window + len(samples)] / 1.5).astype(np.float32)
+    return out[lead : lead + len(samples)]
+
+
+def with_suppressed_noise(samples, rng):
+    """Spectral subtraction of a floor estimated from the quietest tenth of frames, as recorders and calls apply."""
+
+    def gains(spectra):
+        power = np.square(np.abs(spectra))
+        floor = np.quantile(power, 0.1, axis=0) * rng.uniform(1, 6)
+        return np.maximum(1 - floor / (power + 1e-12), 10 ** (-rng.uniform(6, 30) / 10)) ** 0.5
+
+    return (with_gains(samples, np.hanning(513)[:-1], 128, 512, gains) / 1.5).astype(np.float32)
 
 
 def with_compressor(samples, rng):
