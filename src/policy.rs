@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    model::{Llr, Thresholds},
+    model::{Denoised, Llr, Thresholds},
     screen::{Evidence, Segment},
 };
 
@@ -34,6 +34,8 @@ pub enum Reason {
     TooShort,
     /// The LLR lies between the thresholds.
     Uncertain,
+    /// The LLR is that of a spoof, but noise suppression has cleaned the speech, which can make genuine speech sound so.
+    Denoised,
     /// The container or codec is not one that can be decoded, or the bytes are damaged from the start.
     Undecodable,
     /// Part of the input is damaged, missing or in a track that cannot be decoded, so it was not heard whole.
@@ -48,6 +50,7 @@ impl fmt::Display for Reason {
             Self::NoSpeech => "no speech",
             Self::TooShort => "too little speech",
             Self::Uncertain => "the evidence points neither way",
+            Self::Denoised => "it sounds cloned, but noise suppression can do that",
             Self::Undecodable => "cannot be decoded",
             Self::Damaged => "part of it could not be heard",
             Self::LimitReached => "a limit was reached",
@@ -65,7 +68,7 @@ pub struct Verdict {
     /// The LLR that decided: the whole channel's, or the stretch's where one decided.
     pub llr: Option<Llr>,
     /// The stretch that decided, where the channel as a whole would not have: a cloned insert with
-    /// [`Decision::Spoof`], one that puts the rest in doubt with [`Reason::Uncertain`].
+    /// [`Decision::Spoof`], one that puts the rest in doubt with [`Reason::Uncertain`] or [`Reason::Denoised`].
     pub stretch: Option<Stretch>,
     /// What it rests on.
     pub evidence: Evidence,
@@ -143,12 +146,27 @@ pub struct PolicyRules {
     /// See [`Policy::ignore_silent_channels`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ignore_silent_channels: Option<bool>,
+    /// What cleaned speech needs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub denoised: Option<DenoisedRules>,
     /// When a stretch decides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub insert: Option<InsertRules>,
     /// What to do, by decision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actions: Option<ActionRules>,
+}
+
+/// `[denoised]` of a policy.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DenoisedRules {
+    /// Measure above which speech counts as cleaned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub above: Option<f32>,
+    /// LLR below which cleaned speech is a spoof all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spoof_below: Option<f32>,
 }
 
 /// `[insert]` of a policy.
@@ -218,6 +236,11 @@ impl Policy {
     /// Values out of range, with key, value and what was expected.
     pub fn from_rules(id: String, rules: &PolicyRules, defaults: &Thresholds) -> Result<Self, String> {
         let mut thresholds = *defaults;
+        if let Some(given) = &rules.denoised {
+            let denoised = &mut thresholds.denoised;
+            denoised.above = given.above.unwrap_or(denoised.above);
+            denoised.spoof_below = given.spoof_below.unwrap_or(denoised.spoof_below);
+        }
         let insert = &mut thresholds.insert;
         if let Some(given) = &rules.insert {
             insert.spoof_below = given.spoof_below.unwrap_or(insert.spoof_below);
@@ -263,10 +286,10 @@ impl Policy {
     pub fn judge(&self, evidence: Evidence) -> Verdict {
         let (mut decision, mut reason) = self.decide(&evidence);
         let mut stretch = None;
-        if decision == Decision::BonaFide || reason == Some(Reason::Uncertain) {
+        if decision == Decision::BonaFide || matches!(reason, Some(Reason::Uncertain | Reason::Denoised)) {
             stretch = self.insert(&evidence.segments);
-            if stretch.is_some() {
-                (decision, reason) = (Decision::Spoof, None);
+            if let Some(found) = stretch {
+                (decision, reason) = self.low(&evidence, found.llr);
             } else if decision == Decision::BonaFide {
                 stretch = self.doubt(&evidence.segments);
                 reason = stretch.map(|_| Reason::Uncertain);
@@ -287,9 +310,19 @@ impl Policy {
         }
         match evidence.llr.filter(|_| speech_secs >= thresholds.min_speech_secs) {
             None => inconclusive(Reason::TooShort),
-            Some(Llr(llr)) if llr < thresholds.spoof_below => (Decision::Spoof, None),
+            Some(llr) if llr.0 < thresholds.spoof_below => self.low(evidence, llr),
             Some(Llr(llr)) if llr >= thresholds.bona_fide_above => (Decision::BonaFide, None),
             Some(_) => inconclusive(Reason::Uncertain),
+        }
+    }
+
+    /// The answer to an LLR that is that of a spoof, of the channel or of a stretch.
+    fn low(&self, evidence: &Evidence, llr: Llr) -> (Decision, Option<Reason>) {
+        let Denoised { above, spoof_below } = self.thresholds.denoised;
+        if evidence.denoised.is_some_and(|measure| measure > above) && llr.0 >= spoof_below {
+            (Decision::Inconclusive, Some(Reason::Denoised))
+        } else {
+            (Decision::Spoof, None)
         }
     }
 
@@ -354,9 +387,13 @@ fn median(mut values: Vec<f32>) -> Option<f32> {
 
 /// What is wrong with the thresholds, if anything: key, value, what was expected.
 pub fn thresholds_fault(thresholds: &Thresholds) -> Option<String> {
-    let Thresholds { spoof_below, bona_fide_above, min_speech_secs, insert } = *thresholds;
+    let Thresholds { spoof_below, bona_fide_above, min_speech_secs, denoised, insert } = *thresholds;
     if !spoof_below.is_finite() || !bona_fide_above.is_finite() || spoof_below > bona_fide_above {
         Some(format!("spoof_below: {spoof_below} – must be a number not above bona_fide_above ({bona_fide_above})"))
+    } else if !denoised.above.is_finite() {
+        Some(format!("denoised.above: {} – must be a number", denoised.above))
+    } else if !denoised.spoof_below.is_finite() {
+        Some(format!("denoised.spoof_below: {} – must be a number", denoised.spoof_below))
     } else if !insert.spoof_below.is_finite() {
         Some(format!("insert.spoof_below: {} – must be a number", insert.spoof_below))
     } else if !(0.5..=3600.0).contains(&min_speech_secs) {
@@ -379,6 +416,7 @@ mod tests {
         spoof_below: -1.0,
         bona_fide_above: 0.5,
         min_speech_secs: 2.0,
+        denoised: Denoised { above: 0.3, spoof_below: -4.0 },
         insert: Insert { spoof_below: -2.0, drop_nats: 3.0, min_windows: 2 },
     };
 
@@ -392,6 +430,7 @@ mod tests {
         };
         Evidence {
             llr: llr.map(Llr),
+            denoised: llr.map(|_| 0.0),
             segments: segments.iter().enumerate().map(segment).collect(),
             duration_secs: 30.0,
             quality: Quality { speech_secs, ..Quality::default() },
@@ -431,6 +470,34 @@ mod tests {
     }
 
     #[test]
+    fn cleaned_speech_needs_more_to_be_called_a_spoof() {
+        let policy = Policy::default_of(&THRESHOLDS);
+        for (denoised, llr, decision, reason) in [
+            (Some(0.31), -3.9, Decision::Inconclusive, Some(Reason::Denoised)),
+            (Some(0.31), -4.0, Decision::Inconclusive, Some(Reason::Denoised)),
+            (Some(0.31), -4.1, Decision::Spoof, None),
+            (Some(0.3), -3.9, Decision::Spoof, None),
+            (None, -3.9, Decision::Spoof, None),
+            (Some(0.9), 0.0, Decision::Inconclusive, Some(Reason::Uncertain)),
+            (Some(0.9), 0.6, Decision::BonaFide, None),
+        ] {
+            let verdict = policy.judge(Evidence { denoised, ..evidence(Some(llr), 20.0, &[]) });
+            assert_eq!((verdict.decision, verdict.reason), (decision, reason), "{denoised:?} {llr}");
+        }
+        for (llr, insert_llr, decision, reason) in [
+            (2.0, -3.75, Decision::Inconclusive, Some(Reason::Denoised)),
+            (2.0, -4.25, Decision::Spoof, None),
+            (-1.5, -4.25, Decision::Spoof, None),
+        ] {
+            let mut segments = [Some(2.0); 9];
+            segments[3..6].fill(Some(insert_llr));
+            let verdict = policy.judge(Evidence { denoised: Some(0.4), ..evidence(Some(llr), 20.0, &segments) });
+            assert_eq!((verdict.decision, verdict.reason), (decision, reason), "{llr} {insert_llr}");
+            assert_eq!(verdict.llr, Some(Llr(insert_llr)));
+        }
+    }
+
+    #[test]
     fn an_insert_is_named_with_its_times_and_its_own_llr() {
         let mut segments = [Some(2.0); 9];
         segments[3..6].fill(Some(-4.0));
@@ -466,12 +533,15 @@ mod tests {
             Policy::from_toml("id = 'desk'\nspoof_below = -3.0\n[insert]\nmin_windows = 4", &THRESHOLDS).unwrap();
         assert_eq!((policy.id.as_str(), policy.thresholds.spoof_below), ("desk", -3.0));
         assert_eq!((policy.thresholds.insert.min_windows, policy.thresholds.insert.drop_nats), (4, 3.0));
+        let policy = Policy::from_toml("id = 'desk'\n[denoised]\nspoof_below = -5.0", &THRESHOLDS).unwrap();
+        assert_eq!((policy.thresholds.denoised.spoof_below, policy.thresholds.denoised.above), (-5.0, 0.3));
         for (text, word) in [
             ("spoof_below = -3.0", "id"),
             ("id = 'x'\nspoof_bellow = 1.0", "spoof_bellow"),
             ("id = 'x'\nspoof_below = 9.0", "bona_fide_above"),
             ("id = 'x'\nmin_speech_secs = 0.0", "0.5-3600"),
             ("id = 'x'\n[insert]\nmin_windows = 0", "1-1000"),
+            ("id = 'x'\n[denoised]\nabove = nan", "denoised.above"),
         ] {
             let message = Policy::from_toml(text, &THRESHOLDS).unwrap_err();
             assert!(message.contains(word), "{text}: {message}");

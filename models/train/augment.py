@@ -101,6 +101,11 @@ def _denoised(samples, rng, voices):
     return through_media(out, rng) if rng.random() < 0.3 else out
 
 
+def _denoised_phone(samples, rng, voices):
+    """A head-set's or softphone's noise suppression before the telephone chain."""
+    return through_telephone(_denoised(samples, rng, voices), rng)
+
+
 def _babble(samples, rng, voices):
     """Voices behind the speaker at 8-22 dB, half of them through a codec chain."""
     out = effects.with_speed(samples, rng.uniform(0.95, 1.05)) if rng.random() < 0.3 else samples
@@ -156,6 +161,7 @@ KINDS = {
     "offset": (_offset, 1),
     "media": (_media, 2),
     "denoised": (_denoised, 1),
+    "denoised-phone": (_denoised_phone, 1),
     "harsh": (_harsh, 1),
     "babble": (_babble, 1),
 }
@@ -166,6 +172,7 @@ VAL = {
     "opus-16k": lambda samples, _rng, _voices: codecs_av.round_trip(samples, "opus-16"),
     "babble-15db": _val_babble,
     "first-2s": lambda samples, _rng, _voices: samples[: 2 * SAMPLE_RATE_HZ],
+    "denoised": _denoised,
 }
 
 

@@ -80,7 +80,8 @@ def _write_golden(out_dir):
     scores = {}
     for head, name in HEAD_FILES.items():
         inputs = fine_stats if head.startswith("fine") else stats
-        scores[head] = round(float(_session(out_dir / name).run(None, {"stats": inputs[None]})[0][0, 0]), 5)
+        outputs = _session(out_dir / name).run(None, {"stats": inputs[None]})[0][0]
+        scores |= {label: round(float(value), 5) for label, value in zip((head, f"{head}-denoised"), outputs)}
     points = [(frame, band) for frame in (0, 57, 123, 200, 355) for band in (0, 13, 40, 79)]
     values = [{"frame": f, "band": b, "value": round(float(features[f, b]), 5)} for f, b in points]
     golden = {"features": values, "feature_tolerance": 0.002, "speech": speech}
@@ -111,8 +112,9 @@ def _manifest(bundle_id, date, embedding_dims, bands, thresholds, hashes):
         for secs, scale in zip(calibrate.KNOTS_SECS, band.scales):
             knot = {"speech_secs": secs, "scale": round(scale, 5), "offset": round(-scale * band.neutral, 5)}
             lines += [f"\n[[calibration.{name}]]", *(f"{key} = {value!r}" for key, value in knot.items())]
-    lines += _table("thresholds", {key: value for key, value in thresholds.items() if key != "insert"})
-    lines += _table("thresholds.insert", thresholds["insert"])
+    lines += _table("thresholds", {key: value for key, value in thresholds.items() if not isinstance(value, dict)})
+    for name in ("denoised", "insert"):
+        lines += _table(f"thresholds.{name}", thresholds[name])
     lines += ["\n[files]", *(f'"{name}" = "{value}"' for name, value in hashes.items())]
     return "\n".join(lines) + "\n"
 

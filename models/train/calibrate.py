@@ -77,6 +77,12 @@ def mixed(scores, band, other_share, fine_share):
     return (1 - fine_share[band]) * encoded + fine_share[band] * scores[fine]
 
 
+def is_spoof(llrs, denoised, thresholds):
+    """[rows] of bool, as the policy decides: what sounds denoised needs more evidence."""
+    cleaned = thresholds["denoised"]
+    return (llrs < thresholds["spoof_below"]) & ((denoised <= cleaned["above"]) | (llrs < cleaned["spoof_below"]))
+
+
 def spoof_threshold(llrs, is_genuine, weights, kinds, false_alarm_ratio):
     """LLR below which at most `false_alarm_ratio` of genuine clips lie, in every kind of copies and by weight too."""
     lowest = []

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 import augment
+import calibrate
 import corpus
 import inserts
 import metrics
@@ -23,7 +24,7 @@ JOIN_8 = ("--join", "8", "--join-by", "source,system")
 MEASURES = (
     ("clean", *CORPUS_SOURCE),
     *((name, f"WORK/copies/val-{name}/protocol.csv", ()) for name in ("phone", "mp3-48k", "opus-16k")),
-    *((name, f"WORK/copies/val-{name}/protocol.csv", ()) for name in ("babble-15db", "first-2s")),
+    *((name, f"WORK/copies/val-{name}/protocol.csv", ()) for name in ("babble-15db", "first-2s", "denoised")),
     *(
         (f"{condition}, {kind} joined", protocol, (*options, *join))
         for kind, join in (("3 clips of a voice", ("--join", "3")), ("8 clips of a source and system", JOIN_8))
@@ -131,21 +132,23 @@ def error_lists(clean_scores):
     )
 
 
-def out_of_fold_rows(table, llrs, thresholds):
-    """Markdown: out-of-fold LLRs of each training condition, whole sources held out."""
+def out_of_fold_rows(table, llrs, denoised, thresholds):
+    """Markdown: out-of-fold LLRs and measures of denoising of each training condition, whole sources held out."""
     lines = [
         "| training sources, held out in turn | genuine / spoof | EER % [95 %] | caught % at 1 % false alarms "
-        "| genuine called cloned % | spoofs called cloned % |\n|---|---|---|---|---|---|"
+        "| genuine called cloned % | spoofs called cloned % | taken for denoised % |\n|---|---|---|---|---|---|---|"
     ]
     for condition in dict.fromkeys(table.condition):
         rows = table.condition == condition
         mine, genuine = llrs[rows], table.is_genuine[rows]
         low, high = metrics.interval(metrics.equal_error_rate, mine, genuine, table.source[rows])
-        called = mine < thresholds["spoof_below"]
+        called = calibrate.is_spoof(mine, denoised[rows], thresholds)
+        held = denoised[rows] > thresholds["denoised"]["above"]
         eer = f"**{metrics.equal_error_rate(mine, genuine):.1f}** [{low:.0f}-{high:.0f}]"
         cells = [condition, f"{genuine.sum()} / {(~genuine).sum()}", eer]
         cells += [f"{metrics.caught_at(mine, genuine, 0.01):.0f}", f"{100 * called[genuine].mean():.1f}"]
-        lines.append("| " + " | ".join([*cells, f"{100 * called[~genuine].mean():.0f}"]) + " |")
+        cells += [f"{100 * called[~genuine].mean():.0f}", f"{100 * held.mean():.0f}"]
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 

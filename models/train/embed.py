@@ -1,15 +1,12 @@
 """Pooled statistics of every clip of a condition: `STATS.npy` [clips, 3 D] and the seconds of speech behind each."""
 
 import csv
-import sys
-from pathlib import Path
 
 import numpy as np
 import torch
 
 import pooling
-import pretrained
-from encoder import CHUNK_FRAMES, pretrained_encoder
+from encoder import CHUNK_FRAMES
 from frontend import LOG_FLOOR
 
 BATCH_CHUNKS = 24
@@ -22,7 +19,8 @@ def chunked(features):
     return padded.reshape(-1, CHUNK_FRAMES, features.shape[1])
 
 
-def _outputs(encoder, chunks):
+def outputs(encoder, chunks):
+    """[n, 200, D] float32 for [n, 400, 80] of log mel."""
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         return encoder(torch.from_numpy(chunks)).float().numpy()
 
@@ -32,10 +30,10 @@ def clip_statistics(encoder, clips):
     waiting, chunks = [], []
 
     def flush():
-        outputs = _outputs(encoder, np.concatenate(chunks).astype(np.float32))
+        frames = outputs(encoder, np.concatenate(chunks).astype(np.float32))
         position = 0
         for count, mask in waiting:
-            span = outputs[position : position + count].reshape(-1, outputs.shape[2])[: len(mask)]
+            span = frames[position : position + count].reshape(-1, frames.shape[2])[: len(mask)]
             position += count
             yield pooling.statistics(*pooling.block_sums(span, mask)), int(mask.sum())
         waiting.clear()
@@ -76,10 +74,3 @@ def embed_condition(encoder, features_dir, out_dir):
             stats[index] = values
     np.save(out_dir / "speech.npy", speech)
     np.save(out_dir / "stats.npy", stats)
-
-
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    wheel_dir, name, layers, features_dir, out_dir = sys.argv[1:]
-    variables = pretrained.encoder_variables(pretrained.model_bytes(wheel_dir, name))
-    embed_condition(pretrained_encoder(variables, int(layers)), Path(features_dir), Path(out_dir))

@@ -1,7 +1,7 @@
 """The frame encoder: Whisper's convolutional stem and first layers, with a level normalisation for fixed chunks.
 
 Input: raw log10 mel chunks [batch, 400, 80]. Output: [batch, 200, width x (1 + layers)], the output of the stem and of
-each layer side by side, one vector per 20 ms.
+each layer side by side, one vector per 20 ms, less the mean of frames that sound alike where `content` is known.
 """
 
 import math
@@ -47,7 +47,9 @@ class Encoder(nn.Module):
         self.conv2 = nn.Conv1d(width, width, 3, stride=2, padding=1)
         self.positions = nn.Parameter(torch.zeros(CHUNK_FRAMES // 2, width), requires_grad=False)
         self.layers = nn.ModuleList([Layer(width, head_count) for _ in range(layer_count)])
-        self.statistics_width = 3 * width * (1 + layer_count)
+        self.width, self.statistics_width = width, 3 * width * (1 + layer_count)
+        self.content = None  # class of sound from the layers' outputs: a Linear
+        self.content_means = None  # [classes, width x (1 + layers)]
 
     @staticmethod
     def normalised(logmel):
@@ -55,16 +57,29 @@ class Encoder(nn.Module):
         maximum = logmel.reshape(logmel.shape[0], 1, -1).amax(dim=2, keepdim=True)
         return (torch.maximum(logmel - maximum, torch.tensor(-8.0)) + (REFERENCE_MAXIMUM + 4.0)) / 4.0
 
-    def forward(self, logmel):
+    def stem(self, logmel):
         x = self.normalised(logmel).transpose(1, 2)
         x = functional.gelu(self.conv1(x))
-        x = functional.gelu(self.conv2(x)).transpose(1, 2)
-        outputs = [x]
-        x = x + self.positions
+        return functional.gelu(self.conv2(x)).transpose(1, 2)
+
+    def forward(self, logmel):
+        outputs = [self.stem(logmel)]
+        x = outputs[0] + self.positions
         for layer in self.layers:
             x = layer(x)
             outputs.append(x)
-        return torch.cat(outputs, dim=2)
+        out = torch.cat(outputs, dim=2)
+        if self.content is None:
+            return out
+        shares = torch.softmax(self.content(out[:, :, self.width :]), dim=2)
+        return out - shares @ self.content_means
+
+    def without_content(self, weight, bias, means):
+        """Takes out what `content.fit` found."""
+        self.content = nn.Linear(weight.shape[1], weight.shape[0])
+        self.content.load_state_dict({"weight": torch.tensor(weight), "bias": torch.tensor(bias)})
+        self.content_means = nn.Parameter(torch.tensor(means), requires_grad=False)
+        return self
 
 
 def _layer_state(variables, index):

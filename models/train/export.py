@@ -1,6 +1,7 @@
 """Builds the ONNX graphs of a bundle with 8-bit weights, from operators that tract runs well.
 
-`encoder.onnx`: `logmel` [1, 400, 80] -> `embeddings` [1, 200, D]. A head: `stats` [1, 3 D] -> `score` [1, 1].
+`encoder.onnx`: `logmel` [1, 400, 80] -> `embeddings` [1, 200, D]. A head: `stats` [1, 3 D] -> `outputs` [1, 1 or 2],
+see `head.py`.
 Weight matrices are stored as int8 with one scale per output and a DequantizeLinear, which the runtime folds at load.
 """
 
@@ -126,7 +127,13 @@ def encoder_model(encoder):
         layer = {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
         x = _layer(graph, x, layer, heads)
         outputs.append(x)
-    graph.op("Concat", *outputs, output="embeddings", axis=2)
+    if encoder.content is None:
+        graph.op("Concat", *outputs, output="embeddings", axis=2)
+    else:
+        layers = outputs[1] if len(outputs) == 2 else graph.op("Concat", *outputs[1:], axis=2)
+        shares = graph.op("Softmax", graph.linear(layers, state["content.weight"], state["content.bias"]), axis=-1)
+        common = graph.op("MatMul", shares, graph.weights(state["content_means"], 1))
+        graph.op("Sub", graph.op("Concat", outputs[0], layers, axis=2), common, output="embeddings")
     dimension = encoder.statistics_width // 3
     return graph.model(
         "encoder", ("logmel", [1, CHUNK_FRAMES, 80]), ("embeddings", [1, CHUNK_FRAMES // 2, dimension])
@@ -144,7 +151,7 @@ def head_model(projection, head):
     cross = graph.op("Add", graph.op("Mul", products, np.float32(-2)), own)
     distances = graph.op("Add", cross, np.square(landmarks).sum(1)[None].astype(np.float32))
     kernels = [graph.op("Exp", graph.op("Mul", distances, np.float32(-gamma))) for gamma in head.gammas]
-    weights = head.weights.numpy()[:, None] / np.float32(len(kernels))
+    weights = head.weights.numpy() / np.float32(len(kernels))
     total = graph.op("MatMul", kernels[0] if len(kernels) == 1 else graph.op("Sum", *kernels), weights)
-    graph.op("Add", total, np.array([[head.bias]], np.float32), output="score")
-    return graph.model("head", ("stats", [1, len(projection.mean)]), ("score", [1, 1]))
+    graph.op("Add", total, head.bias.numpy()[None], output="outputs")
+    return graph.model("head", ("stats", [1, len(projection.mean)]), ("outputs", [1, len(head.bias)]))

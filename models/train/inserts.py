@@ -14,7 +14,8 @@ class Recording:
 
     is_spliced: bool
     insert_secs: tuple  # start and end, or ()
-    llr: float
+    is_flagged: bool  # as a whole
+    denoised: float
     spans: np.ndarray  # [segments, 2] seconds
     llrs: np.ndarray  # [segments], NaN where not judged
 
@@ -38,8 +39,8 @@ def _recording(row, channel):
     return Recording(
         is_spliced=is_spliced,
         insert_secs=(float(row["insert_start_secs"]), float(row["insert_end_secs"])) if is_spliced else (),
-        # Where a stretch decided, `llr` is that stretch's: the channel as a whole was above the threshold.
-        llr=channel["llr"] if channel["stretch"] is None else np.inf,
+        is_flagged=channel["decision"] == "spoof" and channel["stretch"] is None,
+        denoised=channel["denoised"] or 0.0,
         spans=np.array([(segment["start_secs"], segment["end_secs"]) for segment in segments]),
         llrs=np.array([np.nan if segment["llr"] is None else segment["llr"] for segment in segments]),
     )
@@ -57,20 +58,25 @@ def runs(recording, min_windows):
     return np.array(out).reshape(-1, 2)
 
 
-def is_flagged(run_table, insert):
+def is_flagged(recording, run_table, insert, cleaned):
+    """`cleaned` are the thresholds for denoised speech."""
     low, drop = run_table[:, 0], run_table[:, 1]
-    return bool(((low < insert["spoof_below"]) & (drop >= insert["drop_nats"])).any())
+    below = min(insert["spoof_below"], cleaned["spoof_below"] if recording.denoised > cleaned["above"] else np.inf)
+    return bool(((low < below) & (drop >= insert["drop_nats"])).any())
 
 
-def chosen_insert(recordings, false_alarm_ratio):
-    """The thresholds that find most spliced files while at most `false_alarm_ratio` of genuine ones are flagged."""
+def chosen_insert(recordings, thresholds, false_alarm_ratio):
+    """The rule that finds most spliced files while at most `false_alarm_ratio` of genuine ones are flagged.
+
+    A stretch that decides must by itself sound as cloned as a recording that is called so.
+    """
     best = None
     for min_windows in (2, 3):
         tables = [runs(recording, min_windows) for recording in recordings]
         for drop_nats in np.arange(0.5, 6.01, 0.25):
-            for below in np.arange(-4, 0.51, 0.25):
+            for below in np.arange(-4, thresholds["spoof_below"], 0.25):
                 insert = {"spoof_below": float(below), "drop_nats": float(drop_nats), "min_windows": min_windows}
-                flags = np.array([is_flagged(table, insert) for table in tables])
+                flags = np.array([is_flagged(*pair, insert, thresholds["denoised"]) for pair in zip(recordings, tables)])
                 spliced = np.array([recording.is_spliced for recording in recordings])
                 if flags[~spliced].mean() <= false_alarm_ratio:
                     key = (flags[spliced].mean(), -flags[~spliced].mean(), drop_nats)
@@ -82,8 +88,9 @@ def file_line(name, recordings, thresholds):
     """Markdown: files flagged as a whole, by the insert rule and by either, and segments below `spoof_below`."""
     insert = thresholds["insert"]
     spliced = np.array([recording.is_spliced for recording in recordings])
-    whole = np.array([recording.llr < thresholds["spoof_below"] for recording in recordings])
-    rule = np.array([is_flagged(runs(recording, insert["min_windows"]), insert) for recording in recordings])
+    whole = np.array([recording.is_flagged for recording in recordings])
+    found = [(recording, runs(recording, insert["min_windows"])) for recording in recordings]
+    rule = np.array([is_flagged(*pair, insert, thresholds["denoised"]) for pair in found])
     inside, outside = [], []
     for recording in recordings:
         judged = ~np.isnan(recording.llrs)

@@ -1,9 +1,9 @@
 """The kernel head: standardise, project (PCA), and a Gaussian-kernel expansion over landmark clips.
 
-score(x) = bias + sum_m weight_m k(|p(x) - landmark_m|^2), k(d) = mean over gammas of exp(-gamma d),
+output(x) = bias + sum_m weight_m k(|p(x) - landmark_m|^2), k(d) = mean over gammas of exp(-gamma d),
 p(x) = (x - mean) / deviation projected by PCA.
-Trained by weighted kernel ridge regression on labels +1 (genuine) and -1 (spoof), with the landmarks as the only
-basis points (subset of regressors), so that what is trained is what ships.
+Trained by weighted kernel ridge regression, with the landmarks as the only basis points (subset of regressors), so that
+what is trained is what ships.
 """
 
 from dataclasses import dataclass
@@ -59,10 +59,11 @@ def kernel(left, right, gammas):
 class KernelHead:
     landmarks: torch.Tensor  # [m, d]
     gammas: tuple
-    weights: torch.Tensor  # [m]
-    bias: float
+    weights: torch.Tensor  # [m, outputs]
+    bias: torch.Tensor  # [outputs]
 
     def __call__(self, points):
+        """[n, outputs] of `points` [n, d]."""
         parts = [
             kernel(part, self.landmarks, self.gammas) @ self.weights + self.bias
             for part in torch.from_numpy(np.ascontiguousarray(points, np.float32)).split(2048)
@@ -71,17 +72,17 @@ class KernelHead:
 
 
 def fit_kernel_head(points, targets, weights, landmarks, gammas, ridge):
-    """Weighted ridge regression of `targets` [n] on the kernels of `points` [n, d] with `landmarks` [m, d].
+    """Weighted ridge regression of `targets` [n, outputs] on the kernels of `points` [n, d] with `landmarks` [m, d].
 
     `weights` are scaled to mean 1; `ridge` is per unit of weight, as lambda in sum w (y - f)^2 + lambda |f|^2.
     """
     x, centres = torch.from_numpy(points), torch.from_numpy(landmarks)
     row_weights = torch.from_numpy((weights / weights.mean()).astype(np.float32))
     y = torch.from_numpy(targets.astype(np.float32))
-    bias = float((row_weights * y).sum() / row_weights.sum())
+    bias = row_weights @ y / row_weights.sum()
     gram = kernel(centres, centres, gammas).double()
     normal = ridge * gram
-    right = torch.zeros(len(centres), dtype=torch.float64)
+    right = torch.zeros(len(centres), y.shape[1], dtype=torch.float64)
     # Blocks are short so that float32 rounding inside a block stays below what is added to the diagonal.
     for rows in torch.arange(len(x)).split(512):
         basis = kernel(x[rows], centres, gammas)
@@ -89,5 +90,5 @@ def fit_kernel_head(points, targets, weights, landmarks, gammas, ridge):
         normal += (scaled.T @ basis).double()
         right += (scaled.T @ (y[rows] - bias)).double()
     normal += (0.01 * ridge + 1e-6 * len(x)) * torch.eye(len(centres), dtype=torch.float64)
-    solution = torch.cholesky_solve(right[:, None], torch.linalg.cholesky(normal))[:, 0]
+    solution = torch.cholesky_solve(right, torch.linalg.cholesky(normal))
     return KernelHead(centres, gammas, solution.float(), bias)

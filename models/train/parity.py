@@ -1,6 +1,6 @@
 """Compares PyTorch in float32 with the program on the clips of one condition, LLR by LLR.
 
-    python parity.py --work WORK --wheels WHEELS --program clonewatch --model BUNDLE [--condition val-clean] [--clips N]
+    python parity.py --work WORK --program clonewatch --model BUNDLE [--condition val-clean] [--clips N]
 
 Reads the features that the program exported in float32 and the head's weights from the bundle's graphs; clips of at
 most one window (4 s) count. Prints the largest difference and fails above 1e-3.
@@ -22,7 +22,6 @@ import bundle
 import calibrate
 import embed
 import pooling
-import train
 
 LIMIT = 1e-3
 WINDOW_SECS = 4.0
@@ -51,7 +50,7 @@ class GraphHead:
         self.axes, self.landmarks, self.weights = by_kind["MatMul"]
         factors = by_kind["Mul"]
         self.inverse_deviation, self.gammas = factors[0], [-float(f) for f in factors[1:] if f.size == 1 and f != -2]
-        self.bias = float(by_kind["Add"][-1].item())
+        self.bias = float(by_kind["Add"][-1].flat[0])
 
     def __call__(self, stats):
         points = (stats.astype(np.float64) - self.mean) * self.inverse_deviation @ self.axes
@@ -88,7 +87,7 @@ def expected_llr(manifest, scores, row):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("--work", "--wheels", "--program", "--model"):
+    for name in ("--work", "--program", "--model"):
         parser.add_argument(name, type=Path, required=True)
     parser.add_argument("--condition", default="val-clean")
     parser.add_argument("--clips", type=int, default=1000)
@@ -96,7 +95,7 @@ def main():
     torch.set_num_threads(1)
     manifest = tomllib.loads((args.model / "manifest.toml").read_text(encoding="utf-8"))
     heads = {head: GraphHead(args.model / name) for head, name in bundle.HEAD_FILES.items()}
-    encoder = train.quantised_encoder(args.wheels)
+    encoder = torch.load(args.work / "encoder.pt", weights_only=False)
     clips, fine, rows = program_rows(args, args.work / "copies" / args.condition / "protocol.csv")
     differences = []
     for (features, mask), fine_stats, row in zip(clips, fine, rows):

@@ -1,6 +1,6 @@
 """From the corpus to a model bundle, in stages whose results are kept under --work and reused.
 
-    python train.py --corpus CORPUS --more MORE --work WORK --wheels WHEELS --program clonewatch --out ../clonewatch-4 \
+    python train.py --corpus CORPUS --more MORE --work WORK --wheels WHEELS --program clonewatch --out ../clonewatch-5 \
         --date DAY
 """
 
@@ -17,6 +17,8 @@ import augment
 import bundle
 import calibrate
 import card
+import compress
+import content
 import dataset
 import embed
 import export
@@ -28,10 +30,12 @@ from encoder import pretrained_encoder
 
 TRAIN_CONDITIONS = ("clean", *augment.TRAIN)
 VAL_CONDITIONS = ("clean", *augment.VAL)
-PRETRAINED, LAYERS = "base", 2
+PRETRAINED, LAYERS, INNER_NEURONS = "base", 2, 1024
 THRESHOLD_CONDITIONS = ("clean", "phone", "phone2", "phone3", "media", "media2")
+MAP_CONDITIONS = ("offset", *THRESHOLD_CONDITIONS)  # with harsher ones all LLRs shrink; see LOG.md
 FALSE_ALARM_RATIO = 0.006  # of out-of-fold genuine clips, leaving room below 1 % on other sources
 BONA_FIDE_MISS_RATIO = 0.05
+DENOISED_ABOVE = 0.3  # three clean clips in a hundred measure more, two thirds of denoised copies; see LOG.md
 INSERT_FOLDS, INSERT_FILES, INSERT_FALSE_ALARM_RATIO = (0, 2, 3), 150, 0.01
 NO_INSERTS = {"spoof_below": -99.0, "drop_nats": 99.0, "min_windows": 2}
 
@@ -57,16 +61,20 @@ class Part:
     work: Path
     conditions: list
 
-    def make(self, program, workers, encoder):
-        """Copies, features and statistics, so far as they are missing."""
+    def make_features(self, program, workers):
+        """Copies and their features, so far as they are missing."""
+        for split, name in self.conditions:
+            augment.make_copies(self.corpus, self.work / "copies", split, name, workers)
+            features = self.work / "features" / f"{split}-{name}"
+            if not (features / "index.csv").exists():
+                protocol = self.work / "copies" / f"{split}-{name}" / "protocol.csv"
+                subprocess.run([program, "features", protocol, "--out", features, "--dtype", "f16"], check=True)
+
+    def make_statistics(self, encoder):
+        """Pooled statistics of the features, so far as they are missing."""
         for split, name in self.conditions:
             condition = f"{split}-{name}"
-            augment.make_copies(self.corpus, self.work / "copies", split, name, workers)
-            features = self.work / "features" / condition
-            if not (features / "index.csv").exists():
-                protocol = self.work / "copies" / condition / "protocol.csv"
-                subprocess.run([program, "features", protocol, "--out", features, "--dtype", "f16"], check=True)
-            embed.embed_condition(encoder, features, self.work / "statistics" / condition)
+            embed.embed_condition(encoder, self.work / "features" / condition, self.work / "statistics" / condition)
 
     def table(self):
         """The rows for training."""
@@ -81,25 +89,34 @@ def parts(args):
         yield Part(args.more, args.work / "more", train)
 
 
-def quantised_encoder(wheels):
-    """The pretrained layers with weights as the 8-bit file gives them, so that training sees what ships."""
-    variables = pretrained.encoder_variables(pretrained.model_bytes(wheels, PRETRAINED))
-    encoder = pretrained_encoder(variables, LAYERS)
-    for name, value in encoder.state_dict().items():
-        if name.endswith("weight") and value.ndim > 1:
-            value.copy_(torch.from_numpy(export.rounded(value.numpy(), 0)))
-    return encoder
+def shipped_encoder(args):
+    """The pretrained layers, thinned and without content, their weights as 8 bits give them: training sees what ships.
+
+    Kept as `encoder.pt`. Statistics and heads belong to one encoder: delete them with it.
+    """
+    path = args.work / "encoder.pt"
+    if not path.exists():
+        variables = pretrained.encoder_variables(pretrained.model_bytes(args.wheels, PRETRAINED))
+        encoder = pretrained_encoder(variables, LAYERS)
+        compress.thin(encoder, content.example_chunks(args.work / "features"), INNER_NEURONS)
+        for name, value in encoder.state_dict().items():
+            if name.endswith("weight") and value.ndim > 1:
+                value.copy_(torch.from_numpy(export.rounded(value.numpy(), 0)))
+        weight, bias, means = content.fit(content.example_frames(args.work / "features", encoder), encoder.width)
+        encoder.without_content(export.rounded(weight, 0), bias, export.rounded(means, 1))
+        torch.save(encoder, path)
+    return torch.load(path, weights_only=False)
 
 
 def trained_heads(args, table):
-    """Heads by name, and by name their out-of-fold scores [rows]."""
-    heads, scores = {}, {}
+    """Heads by name, and by name their out-of-fold outputs [rows, outputs]."""
+    heads, outputs = {}, {}
     for name in bundle.HEAD_FILES:
         path = args.work / f"head-{name}.pt"
         if not path.exists():
             torch.save(head.train(table, name), path)
-        heads[name], scores[name] = torch.load(path, weights_only=False)
-    return heads, scores
+        heads[name], outputs[name] = torch.load(path, weights_only=False)
+    return heads, outputs
 
 
 def out_of_fold_llrs(table, bands, scores):
@@ -111,12 +128,23 @@ def out_of_fold_llrs(table, bands, scores):
     return llrs
 
 
-def calibrated(table, scores):
-    """Maps of both bands and decision thresholds from out-of-fold scores."""
+def out_of_fold_denoised(table, outputs):
+    """[rows]: by the fine head of each row's band."""
+    rows = dataset.band_rows(table)
+    return np.where(rows["full"], outputs["fine"][:, 1], outputs["fine-telephone"][:, 1])
+
+
+def calibrated(table, scores, denoised):
+    """Maps of both bands and decision thresholds from out-of-fold scores and measures of denoising [rows].
+
+    Rows that sound denoised have a threshold of their own, and no say in the maps or in the other thresholds.
+    """
     weights = dataset.balanced_weights(table)
     group = np.char.add(np.char.add(table.system, "/"), np.char.add(table.speaker, table.condition))
+    held = denoised > DENOISED_ABOVE
     bands = {}
     for band, rows in dataset.band_rows(table).items():
+        rows = rows & ~held & np.isin(table.condition, MAP_CONDITIONS)
         mixed = calibrate.mixed(scores, band, dataset.OTHER_SHARE, dataset.FINE_SHARE)[rows]
         bands[band] = calibrate.fit_band(mixed, table.is_genuine[rows], weights[rows], group[rows])
     llrs = out_of_fold_llrs(table, bands, scores)
@@ -125,17 +153,23 @@ def calibrated(table, scores):
     lowest = {}
     for band, rows in dataset.band_rows(table).items():
         part = rows & judged
-        columns = (llrs[part], table.is_genuine[part], weights[part], kinds[part])
+        columns = (np.where(held, np.inf, llrs)[part], table.is_genuine[part], weights[part], kinds[part])
         lowest[band] = calibrate.spoof_threshold(*columns, FALSE_ALARM_RATIO)
     # One threshold serves both bands: the band with the longer tail of genuine clips is moderated until it does.
     spoof_below = max(lowest.values())
     bands = {band: calibrate.moderated(value, spoof_below / lowest[band]) for band, value in bands.items()}
     llrs = out_of_fold_llrs(table, bands, scores)
     above = np.quantile(llrs[judged & ~table.is_genuine], 1 - BONA_FIDE_MISS_RATIO)
+    cleaned = [
+        np.quantile(np.where(held, llrs, np.inf)[table.is_genuine & (table.condition == kind)], FALSE_ALARM_RATIO)
+        for kind in head.DENOISED
+    ]
+    denoised_below = float(min(spoof_below, *cleaned))
     thresholds = {
         "spoof_below": round(spoof_below, 3),
         "bona_fide_above": round(float(max(above, spoof_below)), 3),
         "min_speech_secs": 2.0,
+        "denoised": {"above": DENOISED_ABOVE, "spoof_below": round(denoised_below, 3)},
         "insert": NO_INSERTS,
     }
     return bands, thresholds
@@ -164,23 +198,27 @@ def insert_thresholds(args, writer, heads, thresholds):
         if not (folder / "protocol.csv").exists():
             splice.write_files(args.corpus, folder, "train", INSERT_FILES, fold)
         recordings += inserts.scanned(args.program, model_dir, folder)
-    return inserts.chosen_insert(recordings, INSERT_FALSE_ALARM_RATIO), recordings
+    return inserts.chosen_insert(recordings, thresholds, INSERT_FALSE_ALARM_RATIO), recordings
 
 
 def main():
     args = arguments()
     torch.set_num_threads(args.workers)
-    encoder = quantised_encoder(args.wheels)
     for part in parts(args):
-        part.make(args.program, args.workers, encoder)
+        part.make_features(args.program, args.workers)
+    encoder = shipped_encoder(args)
+    for part in parts(args):
+        part.make_statistics(encoder)
     table = dataset.joined([part.table() for part in parts(args)])
-    heads, scores = trained_heads(args, table)
-    bands, thresholds = calibrated(table, scores)
+    heads, outputs = trained_heads(args, table)
+    scores = {name: values[:, 0] for name, values in outputs.items()}
+    denoised = out_of_fold_denoised(table, outputs)
+    bands, thresholds = calibrated(table, scores, denoised)
     writer = Writer(args, encoder, bands)
     thresholds["insert"], spliced = insert_thresholds(args, writer, heads, thresholds)
     print(json.dumps(thresholds), inserts.file_line("train, sources held out", spliced, thresholds), sep="\n")
     writer.write(args.out, heads, thresholds)
-    rows = card.out_of_fold_rows(table, out_of_fold_llrs(table, bands, scores), thresholds)
+    rows = card.out_of_fold_rows(table, out_of_fold_llrs(table, bands, scores), denoised, thresholds)
     rows_spliced = [inserts.file_line("train, sources held out", spliced, thresholds)]
     settings = {name: dataclasses.asdict(value) for name, value in head.SETTINGS.items()}
     text = card.text(args, settings, thresholds, rows, rows_spliced)

@@ -65,10 +65,9 @@ impl ModelBundle {
         };
         let embeddings = [1, shape.embedding_frames, shape.embedding_dims];
         let encoder = plan("encoder.onnx", &[1, CHUNK_FRAMES, MEL_BANDS], &embeddings)?;
-        let head = |name: &str, dims: usize| plan(name, &[1, dims], &[1, 1]);
-        let pooled = 3 * shape.embedding_dims;
         let heads = |encoded: &str, fine: &str| {
-            Ok::<_, ModelError>(BandHeads { encoded: head(encoded, pooled)?, fine: head(fine, shape.fine_dims)? })
+            let encoded = plan(encoded, &[1, 3 * shape.embedding_dims], &[1, 1])?;
+            Ok::<_, ModelError>(BandHeads { encoded, fine: plan(fine, &[1, shape.fine_dims], &[1, 2])? })
         };
         let full = heads("head.onnx", "head-fine.onnx")?;
         let telephone = heads("head-telephone.onnx", "head-fine-telephone.onnx")?;
@@ -115,15 +114,20 @@ impl ModelBundle {
         let (mut encoded_input, mut fine_input, mut output) = (Vec::new(), Vec::new(), Vec::new());
         stats.write(self.manifest.network.std_floor, &mut encoded_input);
         fine.write(&mut fine_input);
-        let mut run = |head: &Plan, input: &[f32]| {
-            head.run(input, &mut output).map_err(|e| ModelError(format!("head: {e}")))?;
-            output.first().map(|score| CmScore(*score)).ok_or_else(|| ModelError("head: no output".into()))
-        };
+        let failed = |e: String| ModelError(format!("head: {e}"));
         let mut scores = |heads: &BandHeads| {
-            let encoded = run(&heads.encoded, &encoded_input)?;
-            Ok(BandScores { encoded, fine: run(&heads.fine, &fine_input)? })
+            heads.encoded.run(&encoded_input, &mut output).map_err(failed)?;
+            let encoded = CmScore(output[0]);
+            heads.fine.run(&fine_input, &mut output).map_err(failed)?;
+            Ok(BandScores { encoded, fine: CmScore(output[0]), denoised: output[1] })
         };
         Ok(HeadScores { full: scores(&self.full)?, telephone: scores(&self.telephone)? })
+    }
+
+    /// How much a span sounds denoised, by the fine head of the channel's band.
+    pub fn denoised(&self, scores: HeadScores, bandwidth_hz: Option<u32>) -> f32 {
+        let full_band = self.manifest.calibration.is_full_band(bandwidth_hz);
+        if full_band { scores.full.denoised } else { scores.telephone.denoised }
     }
 
     /// Calibrated LLR of a span's scores; see [`super::Calibration::llr`].

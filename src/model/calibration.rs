@@ -43,11 +43,15 @@ pub struct Knot {
 }
 
 impl Calibration {
-    /// The LLR of `scores` that rest on `speech_secs` of speech in a channel of `bandwidth_hz`
-    /// (`None`: not measured, taken as telephone band, the more careful head and map).
+    /// Which heads and map count in a channel of `bandwidth_hz`. Not measured is taken as telephone band, whose are the more
+    /// careful.
+    pub(super) fn is_full_band(&self, bandwidth_hz: Option<u32>) -> bool {
+        bandwidth_hz.is_some_and(|hz| hz >= self.split_hz)
+    }
+
+    /// The LLR of `scores` that rest on `speech_secs` of speech in a channel of `bandwidth_hz`.
     pub fn llr(&self, scores: HeadScores, bandwidth_hz: Option<u32>, speech_secs: f64) -> Llr {
-        let full_band = bandwidth_hz.is_some_and(|hz| hz >= self.split_hz);
-        let (own, other, fine_share, knots) = if full_band {
+        let (own, other, fine_share, knots) = if self.is_full_band(bandwidth_hz) {
             (scores.full, scores.telephone, self.fine_share.full, &self.full)
         } else {
             (scores.telephone, scores.full, self.fine_share.telephone, &self.telephone)
@@ -112,7 +116,7 @@ mod tests {
         let full = vec![knot(2.0, 1.0, 0.0), knot(8.0, 3.0, -1.0)];
         let telephone = vec![knot(4.0, 0.5, 0.25)];
         let table = Calibration { split_hz: 4600, other_share: 0.0, fine_share: fine(0.0, 0.0), full, telephone };
-        let band = |encoded, fine| BandScores { encoded: CmScore(encoded), fine: CmScore(fine) };
+        let band = |encoded, fine| BandScores { encoded: CmScore(encoded), fine: CmScore(fine), denoised: 0.0 };
         let scores = HeadScores { full: band(2.0, 6.0), telephone: band(4.0, -1.0) };
         let llr = |hz, secs| table.llr(scores, hz, secs).0;
         for (hz, secs, expected) in [

@@ -6,7 +6,7 @@ use super::BundleFiles;
 
 macro_rules! bundle {
     ($($name:literal),* $(,)?) => {
-        [$(($name, include_bytes!(concat!("../../models/clonewatch-4/", $name)).as_slice())),*]
+        [$(($name, include_bytes!(concat!("../../models/clonewatch-5/", $name)).as_slice())),*]
     };
 }
 

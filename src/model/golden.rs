@@ -22,7 +22,7 @@ struct Golden {
     speech: Vec<(usize, usize)>,
     /// Of the fine spectrum, by index.
     fine: Vec<FineValue>,
-    /// By head.
+    /// By output of the heads.
     scores: BTreeMap<String, f32>,
     score_tolerance: f32,
 }
@@ -74,14 +74,16 @@ pub(super) fn self_test(bundle: &ModelBundle, wav: &[u8], json: &[u8]) -> Result
     }
     let HeadScores { full, telephone } = scores_of(bundle, &log_mel, &fine, in_speech)?;
     for (name, found) in [
-        ("full", full.encoded),
-        ("telephone", telephone.encoded),
-        ("fine", full.fine),
-        ("fine-telephone", telephone.fine),
+        ("full", full.encoded.0),
+        ("telephone", telephone.encoded.0),
+        ("fine", full.fine.0),
+        ("fine-denoised", full.denoised),
+        ("fine-telephone", telephone.fine.0),
+        ("fine-telephone-denoised", telephone.denoised),
     ] {
-        let (found, expected) = (found.0, golden.scores.get(name).copied().unwrap_or(f32::NAN));
+        let expected = golden.scores.get(name).copied().unwrap_or(f32::NAN);
         if !within(found, expected, golden.score_tolerance) {
-            return Err(ModelError(format!("self-test: the {name} score is {found}, expected {expected}")));
+            return Err(ModelError(format!("self-test: the {name} output is {found}, expected {expected}")));
         }
     }
     Ok(())

@@ -11,7 +11,7 @@ use crate::features::FeatureSpec;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// Name of the bundle, such as `clonewatch-4`.
+    /// Name of the bundle, such as `clonewatch-5`.
     pub id: String,
     /// Day of training, `YYYY-MM-DD`.
     pub date: String,
@@ -55,8 +55,20 @@ pub struct Thresholds {
     pub bona_fide_above: f32,
     /// Least seconds of speech for any decision.
     pub min_speech_secs: f64,
+    /// Speech that noise suppression has cleaned.
+    pub denoised: Denoised,
     /// Cloned inserts in longer recordings.
     pub insert: Insert,
+}
+
+/// What cleaned speech needs beyond `spoof_below`: suppressed noise makes genuine speech sound synthetic.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Denoised {
+    /// Speech counts as cleaned above this, on the scale of [`super::BandScores::denoised`].
+    pub above: f32,
+    /// Its LLR must lie below this for a spoof.
+    pub spoof_below: f32,
 }
 
 /// When a stretch decides a recording that is bona fide as a whole.

@@ -17,7 +17,7 @@ pub use bundle::{BundleFiles, MAX_BUNDLE_FILE_BYTES, ModelBundle, ModelError};
 pub use calibration::{Calibration, FineShare, Knot};
 pub use card::{MeasuredErrors, PassageErrors};
 pub use embedded::embedded_files;
-pub use manifest::{Insert, Manifest, Network as NetworkShape, Thresholds};
+pub use manifest::{Denoised, Insert, Manifest, Network as NetworkShape, Thresholds};
 pub use pool::{BLOCK_EMBEDDING_FRAMES, BlockStats, embedding_mask};
 
 use serde::{Deserialize, Serialize};
@@ -43,6 +43,9 @@ pub struct BandScores {
     pub encoded: CmScore,
     /// From those of the fine spectrum.
     pub fine: CmScore,
+    /// How much it sounds as if a noise suppressor had cleaned it, from the fine spectrum: trained towards 1 where one had,
+    /// towards 0 where none had.
+    pub denoised: f32,
 }
 
 /// Calibrated natural-log likelihood ratio; > 0 favours bona fide.

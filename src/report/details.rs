@@ -42,6 +42,12 @@ pub fn quality_notes(evidence: &Evidence, basis: &Basis) -> Markup {
                     (format!("speech {snr_db:.0} dB above the background: {}", noise_words(snr_db)))
                 } }
             }
+            @if evidence.denoised.is_some_and(|measure| measure > basis.thresholds.denoised.above) {
+                div { dt { "Noise suppression" } dd {
+                    "the speech sounds cleaned, which makes genuine speech sound cloned: called cloned only below LLR "
+                    (signed(basis.thresholds.denoised.spoof_below))
+                } }
+            }
             @if let Some(level_dbfs) = quality.level_dbfs {
                 div { dt { "Level" } dd { (format!("{level_dbfs:.0} dB relative to full scale").replace('-', "−")) } }
             }

@@ -203,7 +203,8 @@ pub(super) fn place(verdict: &Verdict, basis: &Basis) -> String {
     if Counts::of(segments, &basis.thresholds).total() == 0 {
         return "Nowhere: there was nothing to judge.".into();
     }
-    let wanted = Tone::of(verdict.decision);
+    let is_held = verdict.reason == Some(Reason::Denoised);
+    let wanted = if is_held { Tone::Cloned } else { Tone::of(verdict.decision) };
     let says = |segment: &Segment| segment.llr.map(|llr| Tone::of_llr(llr, &basis.thresholds));
     if segments.iter().filter_map(says).all(|tone| tone == wanted) {
         return format!("Throughout what was judged, {}.", span(0.0, verdict.evidence.duration_secs));
@@ -231,6 +232,14 @@ pub(super) fn certainty(verdict: &Verdict, basis: &Basis) -> String {
     let Some(Llr(llr)) = verdict.llr else {
         return "No answer: it is neither called genuine nor cloned.".into();
     };
+    if verdict.reason == Some(Reason::Denoised) {
+        let below = signed(basis.thresholds.denoised.spoof_below);
+        return format!(
+            "No answer: it sounds cloned (LLR {}), but noise suppression has cleaned it, and genuine speech that was cleaned \
+             often sounds so. It would be called cloned below LLR {below}.",
+            signed(llr)
+        );
+    }
     let mut text = strength(llr, if verdict.stretch.is_some() { "this passage" } else { "the speech" });
     if verdict.stretch.is_some() {
         return text + &passage_figures(verdict.decision, quality.bandwidth_hz, basis);

@@ -41,6 +41,10 @@ pub struct Segment {
 pub struct Evidence {
     /// LLR of the whole channel; `None` where no segment could be judged.
     pub llr: Option<Llr>,
+    /// How much the channel sounds as if a noise suppressor had cleaned it, about 0-1; `None` as `llr`, and in evidence kept
+    /// from before this was measured.
+    #[serde(default)]
+    pub denoised: Option<f32>,
     /// In time order, 4 s long (the last may be shorter), every 2 s.
     pub segments: Vec<Segment>,
     /// Length of the channel.
@@ -155,8 +159,10 @@ impl Screener {
         let duration_secs = self.front.duration_secs();
         let model = &self.encoder.model;
         let segments = windows.segments(model, quality.bandwidth_hz, duration_secs);
-        let llr = windows.mean_scores().map(|scores| model.llr(scores, quality.bandwidth_hz, quality.speech_secs));
-        Evidence { llr, segments, duration_secs, quality }
+        let scores = windows.mean_scores();
+        let llr = scores.map(|scores| model.llr(scores, quality.bandwidth_hz, quality.speech_secs));
+        let denoised = scores.map(|scores| model.denoised(scores, quality.bandwidth_hz));
+        Evidence { llr, denoised, segments, duration_secs, quality }
     }
 }
 

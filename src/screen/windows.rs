@@ -145,15 +145,14 @@ impl Windows {
 fn mean_of(windows: &[Window]) -> Option<(HeadScores, f64)> {
     let judged = || windows.iter().filter_map(|window| window.scores.map(|scores| (scores, window.speech_secs)));
     let weight: f64 = judged().map(|(_, secs)| secs).sum();
-    let mean = |of: fn(&HeadScores) -> CmScore| {
-        CmScore((judged().map(|(scores, secs)| f64::from(of(&scores).0) * secs).sum::<f64>() / weight) as f32)
+    let mean = |of: &dyn Fn(HeadScores) -> f32| {
+        (judged().map(|(scores, secs)| f64::from(of(scores)) * secs).sum::<f64>() / weight) as f32
     };
-    let scores = || HeadScores {
-        full: BandScores { encoded: mean(|scores| scores.full.encoded), fine: mean(|scores| scores.full.fine) },
-        telephone: BandScores {
-            encoded: mean(|scores| scores.telephone.encoded),
-            fine: mean(|scores| scores.telephone.fine),
-        },
+    let band = |of: fn(HeadScores) -> BandScores| BandScores {
+        encoded: CmScore(mean(&|scores| of(scores).encoded.0)),
+        fine: CmScore(mean(&|scores| of(scores).fine.0)),
+        denoised: mean(&|scores| of(scores).denoised),
     };
+    let scores = || HeadScores { full: band(|scores| scores.full), telephone: band(|scores| scores.telephone) };
     (weight > 0.0).then(|| (scores(), weight * HOP_BLOCKS as f64 / WINDOW_BLOCKS as f64))
 }

@@ -121,6 +121,7 @@ fn jsonl_has_the_contracts_keys_in_order() {
             "speech_secs",
             "bandwidth_hz",
             "snr_db",
+            "denoised",
             "clipping_ratio",
             "segments",
             "start_secs",

@@ -1,8 +1,8 @@
 //! One row per channel, for spreadsheets. An input without channels still has its row.
 
 use super::{
-    CLIPPING_DECIMALS, Provenance, Renderer, SECS_DECIMALS, SNR_DECIMALS, decision_key, printable, reason_key, rounded,
-    rounded_llr,
+    CLIPPING_DECIMALS, DENOISED_DECIMALS, Provenance, Renderer, SECS_DECIMALS, SNR_DECIMALS, decision_key, printable,
+    reason_key, rounded, rounded_llr,
 };
 use crate::{
     policy::{Decision, Reason},
@@ -15,7 +15,7 @@ pub struct Csv(
     pub Provenance,
 );
 
-const HEADER: [&str; 22] = [
+const HEADER: [&str; 23] = [
     "path",
     "sha256",
     "container",
@@ -30,6 +30,7 @@ const HEADER: [&str; 22] = [
     "speech_secs",
     "bandwidth_hz",
     "snr_db",
+    "denoised",
     "clipping_ratio",
     "stretch_start_secs",
     "stretch_end_secs",
@@ -84,6 +85,7 @@ impl Csv {
             number(quality.map(|quality| quality.speech_secs), SECS_DECIMALS),
             shown(quality.and_then(|quality| quality.bandwidth_hz)),
             number(quality.and_then(|quality| quality.snr_db).map(f64::from), SNR_DECIMALS),
+            number(verdict.and_then(|verdict| verdict.evidence.denoised).map(f64::from), DENOISED_DECIMALS),
             number(quality.map(|quality| f64::from(quality.clipping_ratio)), CLIPPING_DECIMALS),
             number(stretch.map(|stretch| stretch.start_secs), SECS_DECIMALS),
             number(stretch.map(|stretch| stretch.end_secs), SECS_DECIMALS),
@@ -124,14 +126,14 @@ mod tests {
         assert_eq!(csv.header().matches(',').count() + 1, HEADER.len());
         assert_eq!(
             csv.result(&samples::stereo()),
-            "caller.mp3,cd34,mp3,mp3,44100,2,61.2,0,spoof,,-4.31,31.5,7600,24.1,0,,,,m-1,ab12,default,0.0.0\n\
-             caller.mp3,cd34,mp3,mp3,44100,2,61.2,1,inconclusive,no_speech,,0,,,0,,,,m-1,ab12,default,0.0.0\n"
+            "caller.mp3,cd34,mp3,mp3,44100,2,61.2,0,spoof,,-4.31,31.5,7600,24.1,0.04,0,,,,m-1,ab12,default,0.0.0\n\
+             caller.mp3,cd34,mp3,mp3,44100,2,61.2,1,inconclusive,no_speech,,0,,,,0,,,,m-1,ab12,default,0.0.0\n"
         );
         assert_eq!(
             csv.result(&samples::undecodable()),
-            "\"x,y.amr\",cd34,,amr,,,,,inconclusive,undecodable,,,,,,,,,m-1,ab12,default,0.0.0\n"
+            "\"x,y.amr\",cd34,,amr,,,,,inconclusive,undecodable,,,,,,,,,,m-1,ab12,default,0.0.0\n"
         );
-        assert!(csv.result(&samples::insert()).contains(",24.1,0,2,16.5,-4.31,m-1,"));
+        assert!(csv.result(&samples::insert()).contains(",24.1,0.04,0,2,16.5,-4.31,m-1,"));
     }
 
     #[test]

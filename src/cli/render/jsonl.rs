@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::{
-    CLIPPING_DECIMALS, LLR_DECIMALS, Provenance, Renderer, SECS_DECIMALS, SNR_DECIMALS, decision_key, reason_key,
-    rounded, rounded_llr, why_not_key,
+    CLIPPING_DECIMALS, DENOISED_DECIMALS, LLR_DECIMALS, Provenance, Renderer, SECS_DECIMALS, SNR_DECIMALS,
+    decision_key, reason_key, rounded, rounded_llr, why_not_key,
 };
 use crate::{
     policy::Stretch,
@@ -51,6 +51,7 @@ struct Channel {
     speech_secs: f64,
     bandwidth_hz: Option<u32>,
     snr_db: Option<f64>,
+    denoised: Option<f64>,
     clipping_ratio: f64,
     segments: Vec<Part>,
     stretch: Option<Decisive>,
@@ -133,6 +134,7 @@ impl Channel {
             speech_secs: rounded(evidence.quality.speech_secs, SECS_DECIMALS),
             bandwidth_hz: evidence.quality.bandwidth_hz,
             snr_db: evidence.quality.snr_db.map(|snr_db| rounded(f64::from(snr_db), SNR_DECIMALS)),
+            denoised: evidence.denoised.map(|measure| rounded(f64::from(measure), DENOISED_DECIMALS)),
             clipping_ratio: rounded(f64::from(evidence.quality.clipping_ratio), CLIPPING_DECIMALS),
             segments: evidence.segments.iter().map(Part::of).collect(),
             stretch: result.verdict.stretch.as_ref().map(Decisive::of),
@@ -175,7 +177,7 @@ mod tests {
                 r#"{"schema":"clonewatch/1","input":{"path":"caller.mp3","sha256":"cd34","container":"mp3","codec":"mp3","#,
                 r#""sample_rate_hz":44100,"channels":1,"duration_secs":61.2},"#,
                 r#""decision":"spoof","reason":null,"llr":-4.31,"channels":[{"channel":0,"decision":"spoof","reason":null,"#,
-                r#""llr":-4.31,"speech_secs":31.5,"bandwidth_hz":7600,"snr_db":24.1,"clipping_ratio":0.0,"segments":["#,
+                r#""llr":-4.31,"speech_secs":31.5,"bandwidth_hz":7600,"snr_db":24.1,"denoised":0.04,"clipping_ratio":0.0,"segments":["#,
                 r#"{"start_secs":0.0,"end_secs":4.0,"llr":-4.31,"judged":true,"why_not":null},"#,
                 r#"{"start_secs":2.0,"end_secs":6.0,"llr":null,"judged":false,"why_not":"music"}],"stretch":null}],"#,
                 r#""model":{"id":"m-1","sha256":"ab12"},"policy":{"id":"default"},"version":"0.0.0"}"#,

@@ -53,6 +53,7 @@ const LLR_DECIMALS: i32 = 2;
 const SNR_DECIMALS: i32 = 1;
 /// Decimals of the share of samples that are clipped.
 const CLIPPING_DECIMALS: i32 = 3;
+const DENOISED_DECIMALS: i32 = 2;
 
 /// Rounds half away from zero; never gives -0.
 pub fn rounded(value: f64, decimals: i32) -> f64 {
@@ -80,6 +81,7 @@ pub fn reason_key(reason: Reason) -> &'static str {
         Reason::NoSpeech => "no_speech",
         Reason::TooShort => "too_short",
         Reason::Uncertain => "uncertain",
+        Reason::Denoised => "denoised",
         Reason::Undecodable => "undecodable",
         Reason::Damaged => "damaged",
         Reason::LimitReached => "limit_reached",

@@ -2,7 +2,7 @@
 
 use super::Provenance;
 use crate::{
-    model::{Insert, Llr, Thresholds},
+    model::{Denoised, Insert, Llr, Thresholds},
     policy::{Decision, Reason, Stretch, Verdict},
     scan::{ChannelResult, InputInfo, ScanResult},
     screen::{Evidence, Segment},
@@ -13,6 +13,7 @@ pub(crate) const THRESHOLDS: Thresholds = Thresholds {
     spoof_below: -2.0,
     bona_fide_above: 1.0,
     min_speech_secs: 2.0,
+    denoised: Denoised { above: 0.3, spoof_below: -4.0 },
     insert: Insert { spoof_below: -2.0, drop_nats: 2.0, min_windows: 3 },
 };
 
@@ -45,7 +46,8 @@ pub(super) fn channel(channel: u16, decision: Decision, reason: Option<Reason>, 
         level_dbfs: None,
     };
     let segments = vec![segment(0.0, llr, None), segment(2.0, None, Some(FrameClass::Music))];
-    let evidence = Evidence { llr: llr.map(Llr), segments, duration_secs: 61.204, quality };
+    let evidence =
+        Evidence { llr: llr.map(Llr), denoised: llr.map(|_| 0.04), segments, duration_secs: 61.204, quality };
     ChannelResult { channel, verdict: Verdict { decision, reason, llr: evidence.llr, stretch: None, evidence } }
 }
 

@@ -142,6 +142,10 @@ fn spoken(verdict: &Verdict) -> (Tone, String) {
             Some(Llr(llr)) => (Tone::Open, format!("inconclusive: LLR {} points neither way", signed(llr, 0))),
             None => (Tone::Open, format!("inconclusive: {}", Reason::Uncertain)),
         },
+        (Decision::Inconclusive, Some(Reason::Denoised)) => match verdict.llr {
+            Some(Llr(llr)) => (Tone::Open, format!("inconclusive: LLR {}, but denoised", signed(llr, 0))),
+            None => (Tone::Open, format!("inconclusive: {}", Reason::Denoised)),
+        },
         (Decision::Inconclusive, Some(reason)) => (Tone::Open, format!("inconclusive: {reason}")),
         (Decision::Inconclusive, None) => (Tone::Open, "inconclusive".into()),
     }

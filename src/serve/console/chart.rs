@@ -180,12 +180,16 @@ fn pixels(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{model::Insert, store::UnixMs};
+    use crate::{
+        model::{Denoised, Insert},
+        store::UnixMs,
+    };
 
     const THRESHOLDS: Thresholds = Thresholds {
         spoof_below: -2.0,
         bona_fide_above: 1.0,
         min_speech_secs: 2.0,
+        denoised: Denoised { above: 0.3, spoof_below: -4.0 },
         insert: Insert { spoof_below: -2.0, drop_nats: 2.0, min_windows: 3 },
     };
 
