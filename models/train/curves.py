@@ -61,7 +61,7 @@ def outputs(table, val, name, weights):
 
 
 def line(label, table, val, band, weights_of):
-    """`weights_of`: training weight of each row by head."""
+    """Prints a line; `weights_of` gives the training weight of each row for a head."""
     encoded, fine = (outputs(table, val, name, weights_of(name)) for name in HEADS[band])
     share, cells = dataset.FINE_SHARE[band], [label]
     for side, (rows_of, conditions) in enumerate(((table, JUDGED[band]), (val, VAL[band]))):
@@ -80,8 +80,16 @@ def kinds_used(band):
 
 
 def curves(table, val, band):
+    """Prints the lines of a band; classes weigh alike whatever part of the rows is kept."""
+
     def part(keep):
-        return lambda name: head.head_weights(table, name) * keep
+        def weights(name):
+            kept = head.head_weights(table, name) * keep
+            for side in (table.is_genuine, ~table.is_genuine):
+                kept[side] /= kept[side].sum()
+            return kept
+
+        return weights
 
     everything = np.ones(len(table.path), bool)
     line("all", table, val, band, part(everything))
