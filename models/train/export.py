@@ -110,7 +110,7 @@ def _layer(graph, x, state, heads):
 
 
 def encoder_model(encoder):
-    """The ONNX model of an `encoder.Encoder`."""
+    """The ONNX model of an `encoder.Encoder` of two layers or more, with what `content.fit` found."""
     graph = Graph()
     state = {name: value.detach().numpy() for name, value in encoder.state_dict().items()}
     heads = encoder.layers[0].head_count if len(encoder.layers) else 1
@@ -127,13 +127,10 @@ def encoder_model(encoder):
         layer = {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
         x = _layer(graph, x, layer, heads)
         outputs.append(x)
-    if encoder.content is None:
-        graph.op("Concat", *outputs, output="embeddings", axis=2)
-    else:
-        layers = outputs[1] if len(outputs) == 2 else graph.op("Concat", *outputs[1:], axis=2)
-        shares = graph.op("Softmax", graph.linear(layers, state["content.weight"], state["content.bias"]), axis=-1)
-        common = graph.op("MatMul", shares, graph.weights(state["content_means"], 1))
-        graph.op("Sub", graph.op("Concat", outputs[0], layers, axis=2), common, output="embeddings")
+    layers = graph.op("Concat", *outputs[1:], axis=2)
+    shares = graph.op("Softmax", graph.linear(layers, state["content.weight"], state["content.bias"]), axis=-1)
+    common = graph.op("MatMul", shares, graph.weights(state["content_means"], 1))
+    graph.op("Sub", graph.op("Concat", outputs[0], layers, axis=2), common, output="embeddings")
     dimension = encoder.statistics_width // 3
     return graph.model(
         "encoder", ("logmel", [1, CHUNK_FRAMES, 80]), ("embeddings", [1, CHUNK_FRAMES // 2, dimension])

@@ -64,10 +64,11 @@ class Part:
     def make_features(self, program, workers):
         """Copies and their features, so far as they are missing."""
         for split, name in self.conditions:
+            condition = f"{split}-{name}"
             augment.make_copies(self.corpus, self.work / "copies", split, name, workers)
-            features = self.work / "features" / f"{split}-{name}"
+            features = self.work / "features" / condition
             if not (features / "index.csv").exists():
-                protocol = self.work / "copies" / f"{split}-{name}" / "protocol.csv"
+                protocol = self.work / "copies" / condition / "protocol.csv"
                 subprocess.run([program, "features", protocol, "--out", features, "--dtype", "f16"], check=True)
 
     def make_statistics(self, encoder):
