@@ -56,6 +56,16 @@ def _offset(samples, rng, _voices):
     return effects.with_margins(out, rng, 3.0, 1.0)
 
 
+def _speed(samples, rng, _voices):
+    """Another voice: pitch and formants moved together by 5-16 %."""
+    factor = rng.uniform(0.86, 0.95) if rng.random() < 0.5 else rng.uniform(1.05, 1.16)
+    return effects.with_random_cut(effects.with_speed(samples, factor), rng, 2.5)
+
+
+def _speed_phone(samples, rng, voices):
+    return through_telephone(_speed(samples, rng, voices), rng)
+
+
 def _phone(samples, rng, _voices):
     out = effects.with_speed(samples, rng.uniform(0.95, 1.05)) if rng.random() < 0.3 else samples
     out = effects.with_margins(out, rng, 2.0, 0.5) if rng.random() < 0.5 else out
@@ -162,6 +172,8 @@ KINDS = {
     "media": (_media, 2),
     "denoised": (_denoised, 1),
     "denoised-phone": (_denoised_phone, 1),
+    "speed": (_speed, 2),
+    "speed-phone": (_speed_phone, 1),
     "harsh": (_harsh, 1),
     "babble": (_babble, 1),
 }

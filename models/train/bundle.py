@@ -100,14 +100,14 @@ def _table(name, values):
     return [f"\n[{name}]", *(f"{key} = {_toml_value(value)}" for key, value in values.items())]
 
 
-def _manifest(bundle_id, date, embedding_dims, bands, thresholds, hashes):
+def _manifest(bundle_id, date, embedding_dims, size, bands, thresholds, hashes):
     lines = [f'id = "{bundle_id}"', f'date = "{date}"', f'features_sha256 = "{features_hash()}"']
     lines += _table("features", FEATURES)
     network = {"chunk_frames": 400, "embedding_frames": 200, "embedding_dims": embedding_dims, "std_floor": STD_FLOOR}
     network["fine_dims"] = fine.DIMENSIONS
     lines += _table("network", network)
-    lines += _table("calibration", {"split_hz": dataset.TELEPHONE_BELOW_HZ, "other_share": dataset.OTHER_SHARE})
-    lines += _table("calibration.fine_share", dataset.FINE_SHARE)
+    lines += _table("calibration", {"split_hz": dataset.TELEPHONE_BELOW_HZ, "other_share": size.other_share})
+    lines += _table("calibration.fine_share", size.fine_share)
     for name, band in bands.items():
         for secs, scale in zip(calibrate.KNOTS_SECS, band.scales):
             knot = {"speech_secs": secs, "scale": round(scale, 5), "offset": round(-scale * band.neutral, 5)}
@@ -119,7 +119,7 @@ def _manifest(bundle_id, date, embedding_dims, bands, thresholds, hashes):
     return "\n".join(lines) + "\n"
 
 
-def write_bundle(out_dir, date, encoder, heads, embedding_dims, bands, thresholds, card):
+def write_bundle(out_dir, date, size, encoder, heads, embedding_dims, bands, thresholds, card):
     """`encoder` is an ONNX model, `heads` maps the names in HEAD_FILES to such, `bands` "full" and "telephone" to `BandMap`s."""
     out_dir.mkdir(parents=True, exist_ok=True)
     onnx.save(encoder, out_dir / "encoder.onnx")
@@ -129,5 +129,5 @@ def write_bundle(out_dir, date, encoder, heads, embedding_dims, bands, threshold
     (out_dir / "CARD.md").write_text(card, encoding="utf-8")
     names = ("encoder.onnx", *HEAD_FILES.values(), "golden.wav", "golden.json", "CARD.md")
     hashes = {name: hashlib.sha256((out_dir / name).read_bytes()).hexdigest() for name in names}
-    text = _manifest(out_dir.name, date, embedding_dims, bands, thresholds, hashes)
+    text = _manifest(out_dir.name, date, embedding_dims, size, bands, thresholds, hashes)
     (out_dir / "manifest.toml").write_text(text, encoding="utf-8")

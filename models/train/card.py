@@ -1,6 +1,7 @@
 """The bundle's card: its tables are what `clonewatch eval` and `clonewatch scan` print for the finished bundle."""
 
 import csv
+import dataclasses
 import json
 import subprocess
 from collections import Counter
@@ -13,8 +14,8 @@ import calibrate
 import corpus
 import inserts
 import metrics
-import pitch
 import splice
+import voices
 
 SPLICED_FILES = 200
 LEAST_ROWS = 15  # of either class for a line of its own
@@ -34,8 +35,14 @@ MEASURES = (
         )
     ),
 )
+LAYERED = """convolutional stem and first {layers} transformer layers of Whisper base (OpenAI, MIT), {inner_neurons} feed-forward
+  neurons of each layer left and solved again, weights rounded to 8 bits, run on chunks of 4 s normalised to their own
+  maximum. Outputs of the stem and of each layer, each frame lessened by what its kind of sound usually looks like (64 soft
+  classes)."""
+STEM_ALONE = """convolutional stem of Whisper base (OpenAI, MIT), weights rounded to 8 bits, run on chunks of 4 s normalised to their
+  own maximum."""
 BREAKDOWN = (
-    "family", "language", "voice_pitch", "orig_codec", "orig_sr", "measured_band", "measured_snr", "measured_speech",
+    "family", "language", "voice_sex", "voice_pitch", "orig_codec", "orig_sr", "measured_band", "measured_snr", "measured_speech",
 )  # fmt: skip
 
 
@@ -152,19 +159,36 @@ def out_of_fold_rows(table, llrs, denoised, thresholds):
     return "\n".join(lines)
 
 
-def splice_table(args, thresholds, train_rows):
+def _splice_lines(args, thresholds, plans):
     lines = []
-    for name, condition in (("val", None), ("val, telephone", augment.VAL["phone"])):
-        folder = args.work / "splices" / name.replace(", ", "-")
-        if not (folder / "protocol.csv").exists():
-            splice.write_files(args.corpus, folder, "val", SPLICED_FILES, condition=condition)
-        lines.append(inserts.file_line(name, inserts.scanned(args.program, args.out, folder), thresholds))
+    for plan in plans:
+        for band, condition in (("", None), (", telephone", augment.VAL["phone"])):
+            name = "val" + ("" if plan == "short" else f", {plan}") + band
+            folder = args.work / "splices" / name.replace(", ", "-")
+            if not (folder / "protocol.csv").exists():
+                splice.write_files(args.corpus, folder, "val", SPLICED_FILES, condition=condition, plan=plan)
+            lines.append(inserts.file_line(name, inserts.scanned(args.program, args.out, folder), thresholds))
+    return lines
+
+
+def splice_table(args, thresholds, train_rows):
+    """Recordings with cloned inserts."""
     head = (
         "| recordings | genuine / spliced | genuine: as a whole % | by insert rule % | either % | spliced: as a whole % "
         "| by insert rule % | either % | genuine windows below insert.spoof_below % | cloned windows % |\n"
         "|---|---|---|---|---|---|---|---|---|---|"
     )
-    return "\n".join([head, *train_rows, *lines])
+    return "\n".join([head, *train_rows, *_splice_lines(args, thresholds, ("short", "long", "several"))])
+
+
+def reversed_table(args, thresholds):
+    """Cloned recordings with a genuine passage in every second one."""
+    head = (
+        "| recordings | without / with a genuine passage | without: as a whole % | by insert rule % | either % "
+        "| with: as a whole % | by insert rule % | either % | cloned windows below insert.spoof_below % "
+        "| windows of the genuine passage % |\n|---|---|---|---|---|---|---|---|---|---|"
+    )
+    return "\n".join([head, *_splice_lines(args, thresholds, ("reversed",))])
 
 
 def data_counts(folders):
@@ -178,24 +202,38 @@ def _listed(values):
     return ", ".join(f"{name} {value}" for name, value in values.items())
 
 
-def text(args, settings, thresholds, out_of_fold, spliced_rows):
-    runner, clean_scores = Runner(args), args.work / "val-clean-scores.csv"
+def _design(size):
+    """What the card says of a `sizes.Size`."""
+    heads = {name: dataclasses.asdict(settings) for name, settings in size.heads.items()}
+    return {
+        "ENCODER": LAYERED.format(**vars(size)) if size.layers else STEM_ALONE,
+        "SETTINGS": "; ".join(f"{name}: {_listed(values)}" for name, values in heads.items()),
+        "OWN_SHARE": f"{1 - size.other_share:g}",
+        "OTHER_SHARE": f"{size.other_share:g}",
+        "FINE_SHARE_TELEPHONE": f"{size.fine_share['telephone']:g}",
+        "FINE_SHARE": f"{size.fine_share['full']:g}",
+    }
+
+
+def text(args, thresholds, out_of_fold, spliced_rows):
+    runner, clean_scores = Runner(args), args.kept / "val-clean-scores.csv"
     conditions = condition_table(runner, clean_scores)
-    pitch.add_column(clean_scores, args.corpus)
+    voices.add_columns(clean_scores, args.corpus)
     genuine_errors, spoof_errors = error_lists(clean_scores)
     values = {
         "ID": args.out.name,
         "DATE": args.date,
-        "SETTINGS": "; ".join(f"{name}: {_listed(values)}" for name, values in settings.items()),
         "COMMANDS": "\n".join(shown_command(args.out.name, protocol, options) for _, protocol, options in MEASURES),
         "CONDITIONS": conditions,
         "BREAKDOWN": breakdown_table(runner, clean_scores, BREAKDOWN),
         "OUT_OF_FOLD": out_of_fold,
         "SPLICED": splice_table(args, thresholds, spliced_rows),
+        "REVERSED": reversed_table(args, thresholds),
         "GENUINE_ERRORS": genuine_errors,
         "SPOOF_ERRORS": spoof_errors,
     }
     folders = [folder for folder in (args.corpus, args.more) if folder]
+    values |= _design(args.size)
     values |= {name: f"{count:,}" for name, count in data_counts(folders).items()}
     template = (Path(__file__).parent / "card.template.md").read_text(encoding="utf-8")
     for name, value in values.items():

@@ -18,7 +18,9 @@ import dataset
 import head
 import metrics
 import train
+from sizes import SIZES
 
+SIZE = SIZES["standard"]
 LANDMARKS = 1500
 SHARES = (0.25, 0.5)
 CLIPS = (1, 2, 4)  # of a source and class
@@ -55,15 +57,15 @@ def first_clips(table, most):
 
 def outputs(table, val, name, weights):
     """Scores of head `name` out of fold and on val, trained with `weights` [rows]."""
-    settings = dataclasses.replace(head.SETTINGS[name], landmarks=LANDMARKS)
-    trained, scores = head.train_weighted(table, name, weights, settings)
+    settings = dataclasses.replace(SIZE.heads[name], landmarks=LANDMARKS)
+    trained, scores = head.train(table, name, weights, settings)
     return scores[:, 0], trained(head.head_input(val, name))[:, 0]
 
 
 def line(label, table, val, band, weights_of):
     """Prints a line; `weights_of` gives the training weight of each row for a head."""
     encoded, fine = (outputs(table, val, name, weights_of(name)) for name in HEADS[band])
-    share, cells = dataset.FINE_SHARE[band], [label]
+    share, cells = SIZE.fine_share[band], [label]
     for side, (rows_of, conditions) in enumerate(((table, JUDGED[band]), (val, VAL[band]))):
         mixed = (1 - share) * encoded[side] + share * fine[side]
         for condition in conditions:

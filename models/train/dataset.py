@@ -8,8 +8,6 @@ import numpy as np
 
 TELEPHONE_BELOW_HZ = 5500  # telephone copies measure up to 5,000 Hz, wide-band clips from 7,000
 LEAST_SPEECH_OUTPUTS = 25  # half a second of 20 ms outputs
-OTHER_SHARE = 0.4  # of the other band's head in a score
-FINE_SHARE = {"full": 0.4, "telephone": 0.2}  # of the band's fine head in a score
 COPY_SYNTHESIS = ("vocoder", "codec")
 
 

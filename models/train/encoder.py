@@ -47,6 +47,7 @@ class Encoder(nn.Module):
         self.conv2 = nn.Conv1d(width, width, 3, stride=2, padding=1)
         self.positions = nn.Parameter(torch.zeros(CHUNK_FRAMES // 2, width), requires_grad=False)
         self.layers = nn.ModuleList([Layer(width, head_count) for _ in range(layer_count)])
+        self.head_count = head_count
         self.width, self.statistics_width = width, 3 * width * (1 + layer_count)
         self.content = None  # class of sound from the layers' outputs: a Linear
         self.content_means = None  # [classes, width x (1 + layers)]

@@ -110,15 +110,20 @@ def _layer(graph, x, state, heads):
 
 
 def encoder_model(encoder):
-    """The ONNX model of an `encoder.Encoder` of two layers or more, with what `content.fit` found."""
+    """The ONNX model of an `encoder.Encoder`: of its stem alone, or with layers and what `content.fit` found."""
     graph = Graph()
     state = {name: value.detach().numpy() for name, value in encoder.state_dict().items()}
-    heads = encoder.layers[0].head_count if len(encoder.layers) else 1
+    heads = encoder.head_count
     x = graph.op("Transpose", _normalised(graph), perm=[0, 2, 1])
     for name, stride in (("conv1", 1), ("conv2", 2)):
         kernel = graph.weights(state[f"{name}.weight"], 0)
         x = graph.op("Conv", x, kernel, state[f"{name}.bias"], kernel_shape=[3], pads=[1, 1], strides=[stride])
         x = graph.gelu(x)
+    dimension = encoder.statistics_width // 3
+    ends = ("logmel", [1, CHUNK_FRAMES, 80]), ("embeddings", [1, CHUNK_FRAMES // 2, dimension])
+    if not encoder.layers:
+        graph.op("Transpose", x, perm=[0, 2, 1], output="embeddings")
+        return graph.model("encoder", *ends)
     x = graph.op("Transpose", x, perm=[0, 2, 1])
     outputs = [x]
     x = graph.op("Add", x, graph.op("Cast", state["positions"].astype(np.float16)[None], to=TensorProto.FLOAT))
@@ -131,10 +136,7 @@ def encoder_model(encoder):
     shares = graph.op("Softmax", graph.linear(layers, state["content.weight"], state["content.bias"]), axis=-1)
     common = graph.op("MatMul", shares, graph.weights(state["content_means"], 1))
     graph.op("Sub", graph.op("Concat", outputs[0], layers, axis=2), common, output="embeddings")
-    dimension = encoder.statistics_width // 3
-    return graph.model(
-        "encoder", ("logmel", [1, CHUNK_FRAMES, 80]), ("embeddings", [1, CHUNK_FRAMES // 2, dimension])
-    )
+    return graph.model("encoder", *ends)
 
 
 def head_model(projection, head):

@@ -16,36 +16,22 @@ FOLDS = 5
 # What a row of each condition counts in the training of each head; see LOG.md.
 CONDITION_WEIGHTS = {
     "full": {
-        "clean": 1.0, "offset": 1.0, "denoised": 0.3, "phone": 0.1, "phone2": 0.1, "phone3": 0.1, "harsh": 0.07,
+        "clean": 1.0, "offset": 1.0, "speed": 0.5, "speed2": 0.5, "denoised": 0.3, "harsh": 0.07,
+        "phone": 0.1, "phone2": 0.1, "phone3": 0.1,
     },
     "telephone": {
-        "phone": 1.0, "phone2": 1.0, "phone3": 1.0, "clean": 1.0, "offset": 1.0,
+        "phone": 1.0, "phone2": 1.0, "phone3": 1.0, "speed-phone": 1.0, "clean": 1.0, "offset": 1.0,
         "channel": 0.2, "channel2": 0.2, "harsh": 0.1,
     },
-    "fine": {"clean": 1.0, "offset": 1.0, "media": 0.4, "media2": 0.4, "channel": 0.2, "denoised": 0.3},
-    "fine-telephone": {"phone": 1.0, "phone2": 1.0, "phone3": 1.0, "clean": 0.3, "denoised-phone": 0.3},
+    "fine": {
+        "clean": 1.0, "offset": 1.0, "speed": 0.5, "speed2": 0.5, "media": 0.4, "media2": 0.4, "channel": 0.2,
+        "denoised": 0.3,
+    },
+    "fine-telephone": {
+        "phone": 1.0, "phone2": 1.0, "phone3": 1.0, "speed-phone": 1.0, "clean": 0.3, "denoised-phone": 0.3,
+    },
 }  # fmt: skip
 DENOISED = ("denoised", "denoised-phone")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Hyper-parameters, chosen by cross-validation over training sources (see LOG.md)."""
-
-    dimensions: int = 200
-    landmarks: int = 5000
-    gammas: tuple = (0.5, 2.0)  # times 1 / total variance of the projected statistics
-    ridge: float = 1.0
-    seed: int = 0
-
-
-# The fine heads lose least by being small.
-SETTINGS = {
-    "full": Settings(),
-    "telephone": Settings(),
-    "fine": Settings(dimensions=150, landmarks=4000),
-    "fine-telephone": Settings(dimensions=80, landmarks=2500),
-}
 
 
 @dataclass
@@ -85,13 +71,8 @@ def head_targets(table, name):
     return np.stack(targets, axis=1)
 
 
-def train(table, name):
-    """Head `name` and its out-of-fold outputs [rows, outputs] on `table`."""
-    return train_weighted(table, name, head_weights(table, name), SETTINGS[name])
-
-
-def train_weighted(table, name, weights, settings):
-    """As `train`, with weights [rows] and settings of one's own."""
+def train(table, name, weights, settings):
+    """Head `name` of `sizes.HeadSettings` and its out-of-fold outputs [rows, outputs] on `table`, with `weights` [rows]."""
     stats = head_input(table, name)
     used = np.flatnonzero(weights > 0)
     projection = kernel.fit_projection(stats[used], weights[used], settings.dimensions, seed=settings.seed)

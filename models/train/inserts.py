@@ -12,12 +12,24 @@ import numpy as np
 class Recording:
     """One spliced or genuine file as the program sees it."""
 
-    is_spliced: bool
-    insert_secs: tuple  # start and end, or ()
+    inserts: np.ndarray  # [inserts, 2] seconds
     is_flagged: bool  # as a whole
     denoised: float
     spans: np.ndarray  # [segments, 2] seconds
     llrs: np.ndarray  # [segments], NaN where not judged
+
+    @property
+    def is_spliced(self):
+        return len(self.inserts) > 0
+
+    def windows_inside(self, least_secs=3.0):
+        """[segments] of bool each: those with that much of an insert or with a whole one, and those with any of it."""
+        inside, touched = np.zeros(len(self.spans), bool), np.zeros(len(self.spans), bool)
+        for start, end in self.inserts:
+            overlap = np.minimum(self.spans[:, 1], end) - np.maximum(self.spans[:, 0], start)
+            inside |= overlap >= min(least_secs, end - start - 0.01)
+            touched |= overlap > 0
+        return inside, touched
 
 
 def scanned(program, model_dir, folder):
@@ -35,10 +47,9 @@ def scanned(program, model_dir, folder):
 
 def _recording(row, channel):
     segments = channel["segments"]
-    is_spliced = row["label"] == "spoof"
+    spans = [tuple(map(float, span.split("-"))) for span in row["inserts"].split()]
     return Recording(
-        is_spliced=is_spliced,
-        insert_secs=(float(row["insert_start_secs"]), float(row["insert_end_secs"])) if is_spliced else (),
+        inserts=np.array(spans).reshape(-1, 2),
         is_flagged=channel["decision"] == "spoof" and channel["stretch"] is None,
         denoised=channel["denoised"] or 0.0,
         spans=np.array([(segment["start_secs"], segment["end_secs"]) for segment in segments]),
@@ -85,7 +96,10 @@ def chosen_insert(recordings, thresholds, false_alarm_ratio):
 
 
 def file_line(name, recordings, thresholds):
-    """Markdown: files flagged as a whole, by the insert rule and by either, and segments below `spoof_below`."""
+    """Markdown: files flagged as a whole, by the insert rule and by either, and segments below `spoof_below`.
+
+    First those without inserts, then those with; segments outside inserts, then those inside.
+    """
     insert = thresholds["insert"]
     spliced = np.array([recording.is_spliced for recording in recordings])
     whole = np.array([recording.is_flagged for recording in recordings])
@@ -95,14 +109,9 @@ def file_line(name, recordings, thresholds):
     for recording in recordings:
         judged = ~np.isnan(recording.llrs)
         low = recording.llrs < insert["spoof_below"]
-        covered = np.zeros(len(low), bool)
-        if recording.is_spliced:
-            start, end = recording.insert_secs
-            overlap = np.minimum(recording.spans[:, 1], end) - np.maximum(recording.spans[:, 0], start)
-            covered = overlap >= 3.0
-            judged &= covered | (overlap <= 0)
+        covered, touched = recording.windows_inside()
         inside.append(low[judged & covered])
-        outside.append(low[judged & ~covered])
+        outside.append(low[judged & ~touched])
 
     def percent(values):
         return f"{100 * np.mean(values):.0f}"

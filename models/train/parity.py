@@ -22,6 +22,7 @@ import bundle
 import calibrate
 import embed
 import pooling
+from sizes import SIZES
 
 LIMIT = 1e-3
 WINDOW_SECS = 4.0
@@ -89,13 +90,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("--work", "--program", "--model"):
         parser.add_argument(name, type=Path, required=True)
+    parser.add_argument("--size", choices=SIZES, default="standard")
     parser.add_argument("--condition", default="val-clean")
-    parser.add_argument("--clips", type=int, default=1000)
+    parser.add_argument("--clips", type=int, default=1100)
     args = parser.parse_args()
     torch.set_num_threads(1)
     manifest = tomllib.loads((args.model / "manifest.toml").read_text(encoding="utf-8"))
     heads = {head: GraphHead(args.model / name) for head, name in bundle.HEAD_FILES.items()}
-    encoder = torch.load(args.work / "encoder.pt", weights_only=False)
+    encoder = torch.load(args.work / SIZES[args.size].folder / "encoder.pt", weights_only=False)
     clips, fine, rows = program_rows(args, args.work / "copies" / args.condition / "protocol.csv")
     differences = []
     for (features, mask), fine_stats, row in zip(clips, fine, rows):

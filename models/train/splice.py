@@ -1,16 +1,18 @@
-"""Long recordings of genuine clips, with and without a cloned insert: WAV files and a protocol.
+"""Long recordings of clips put together, with and without inserts of the other class: WAV files and a protocol.
 
-    python splice.py CORPUS OUT SPLIT [--files N] [--fold K]
+    python splice.py CORPUS OUT SPLIT [--plan NAME] [--files N] [--fold K]
 
-Each file is made of 9-16 genuine clips of one source, 0.2-0.8 s of faint noise between them; in every second file one
-system's clips of one voice, 4-10 s, are put in at a joint, at the level of what surrounds them. `--fold` takes only the
-sources of one fold of `dataset.source_folds`. Protocol columns: path, label, source, system, insert_start_secs,
-insert_end_secs.
+Each file is made of genuine clips of one source, 0.2-0.8 s of faint noise between them; in every second file one system's
+clips of one voice are put in at a joint, at the level of what surrounds them. How many clips and inserts, and how long
+these are, is the plan's (`PLANS`); in the plan "reversed" all files are cloned speech of one system, with a genuine passage
+in every second one. `--fold` takes only the sources of one fold of `dataset.source_folds`. Protocol columns: path, label,
+source, system, inserts (as `start-end start-end`, seconds).
 """
 
 import argparse
 import csv
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +20,25 @@ import soundfile
 
 from corpus import SAMPLE_RATE_HZ, load_clips, read_samples
 
-LEAST_CLIPS, MOST_CLIPS = 9, 16
-INSERT_SECS = (4.0, 10.0)
 FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the recordings of one kind are put together; pairs are least and most."""
+
+    clips: tuple
+    inserts: tuple = (1, 1)
+    insert_secs: tuple = (2.0, 10.0)
+    is_reversed: bool = False
+
+
+PLANS = {
+    "short": Plan(clips=(9, 16), insert_secs=(4.0, 10.0)),
+    "long": Plan(clips=(15, 45)),
+    "several": Plan(clips=(15, 45), inserts=(2, 4)),
+    "reversed": Plan(clips=(9, 45), is_reversed=True),
+}
 
 
 def in_fold(clip, fold):
@@ -51,56 +69,74 @@ def joined(corpus, clips, rng):
     return np.concatenate(parts).astype(np.float32), starts
 
 
-def insert_clips(voices, corpus, rng):
-    """Clips of one synthetic voice, together `INSERT_SECS` long, in random order, each once."""
-    wanted_secs = rng.uniform(*INSERT_SECS)
+def insert_clips(voices, corpus, insert_secs, rng):
+    """Clips of one voice, together `insert_secs` long, in random order, each once."""
+    least_secs, most_secs = insert_secs
+    wanted_secs = rng.uniform(least_secs, most_secs)
     while True:
         voice = list(voices[rng.integers(len(voices))])
         rng.shuffle(voice)
         chosen, secs = [], 0.0
         for clip in voice:
             length_secs = len(read_samples(corpus, clip)) / SAMPLE_RATE_HZ
-            if secs + length_secs <= INSERT_SECS[1] and secs < wanted_secs:
+            if secs + length_secs <= most_secs and secs < wanted_secs:
                 chosen.append(clip)
                 secs += length_secs
-        if secs >= INSERT_SECS[0]:
+        if secs >= least_secs:
             return chosen
 
 
-def write_files(corpus, out, split, files, fold=None, condition=None):
-    """Writes `files` recordings, half of them with an insert, and `protocol.csv`; seeded by split and fold.
+def with_inserts(around, voices, corpus, plan, rng):
+    """`around` with inserts at joints: the clips in order, and (first, last + 1) of each insert among them."""
+    fewest, most = plan.inserts
+    count = int(rng.integers(fewest, most + 1)) if fewest < most else fewest
+    joints = set()
+    while len(joints) < count:
+        joints.add(int(rng.integers(0, len(around) + 1)))
+    clips, spans, taken = [], [], 0
+    for joint in sorted(joints):
+        clips += around[taken:joint]
+        inside = insert_clips(voices, corpus, plan.insert_secs, rng)
+        spans.append((len(clips), len(clips) + len(inside)))
+        clips += inside
+        taken = joint
+    return clips + around[taken:], spans
+
+
+def write_files(corpus, out, split, files, fold=None, condition=None, plan="short"):
+    """Writes `files` recordings, half of them with inserts, and `protocol.csv`; seeded by split and fold.
 
     `condition` is a function of `augment.py` that each finished recording goes through.
     """
     out.mkdir(parents=True, exist_ok=True)
+    plan = PLANS[plan]
     clips = [clip for clip in load_clips(corpus, split) if clip.is_core and in_fold(clip, fold)]
-    sources = grouped([clip for clip in clips if clip.is_genuine], lambda clip: clip.source)
-    sources = {name: group for name, group in sources.items() if len(group) >= LEAST_CLIPS}
-    spoofs = [clip for clip in clips if not clip.is_genuine]
-    voices = list(grouped(spoofs, lambda clip: (clip.source, clip.system, clip.speaker)).values())
+    around = [clip for clip in clips if clip.is_genuine != plan.is_reversed]
+    groups = grouped(around, lambda clip: clip.system if plan.is_reversed else clip.source)
+    groups = {name: group for name, group in groups.items() if len(group) >= plan.clips[0]}
+    others = [clip for clip in clips if clip.is_genuine == plan.is_reversed]
+    voices = list(grouped(others, lambda clip: (clip.source, clip.system, clip.speaker)).values())
     voices = [voice for voice in voices if len(voice) > 1]
-    names, rng, rows = sorted(sources), np.random.default_rng(zlib.crc32(f"{split}/{fold}".encode())), []
+    names, rng, rows = sorted(groups), np.random.default_rng(zlib.crc32(f"{split}/{fold}".encode())), []
     for number in range(files):
-        source = names[number // 2 % len(names)]
-        count = int(rng.integers(LEAST_CLIPS, min(MOST_CLIPS, len(sources[source])) + 1))
-        genuine = list(rng.permutation(np.array(sources[source], object))[:count])
-        row = {"path": f"{number:04}.wav", "label": "bonafide", "source": source, "system": "human"}
+        group = groups[names[number // 2 % len(names)]]
+        count = int(rng.integers(plan.clips[0], min(plan.clips[1], len(group)) + 1))
+        chosen, spans = list(rng.permutation(np.array(group, object))[:count]), []
         if number % 2:
-            place, inside = int(rng.integers(0, count + 1)), insert_clips(voices, corpus, rng)
-            genuine[place:place] = inside
-            samples, starts = joined(corpus, genuine, rng)
-            end = [*starts, len(samples) / SAMPLE_RATE_HZ][place + len(inside)]
-            row |= {"label": "spoof", "system": inside[0].system, "insert_start_secs": round(starts[place], 2)}
-            row["insert_end_secs"] = round(end, 2)
-        else:
-            samples, _ = joined(corpus, genuine, rng)
+            chosen, spans = with_inserts(chosen, voices, corpus, plan, rng)
+        samples, starts = joined(corpus, chosen, rng)
+        starts.append(len(samples) / SAMPLE_RATE_HZ)
+        label = "spoof" if any(not clip.is_genuine for clip in chosen) else "bonafide"
+        row = {"path": f"{number:04}.wav", "label": label, "source": group[0].source, "system": group[0].system}
+        if spans:
+            row["system"] = chosen[spans[0][0]].system
+            row["inserts"] = " ".join(f"{starts[first]:.2f}-{starts[end]:.2f}" for first, end in spans)
         if condition:
             samples = condition(samples, np.random.default_rng(number), None)
         soundfile.write(out / row["path"], np.clip(samples, -0.99, 0.99), SAMPLE_RATE_HZ, subtype="PCM_16")
         rows.append(row)
-    columns = ("path", "label", "source", "system", "insert_start_secs", "insert_end_secs")
     with open(out / "protocol.csv", "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, restval="")
+        writer = csv.DictWriter(file, ("path", "label", "source", "system", "inserts"), restval="")
         writer.writeheader()
         writer.writerows(rows)
 
@@ -110,7 +146,8 @@ if __name__ == "__main__":
     parser.add_argument("corpus", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("split", choices=("train", "val"))
+    parser.add_argument("--plan", choices=PLANS, default="short")
     parser.add_argument("--files", type=int, default=200)
     parser.add_argument("--fold", type=int)
     given = parser.parse_args()
-    write_files(given.corpus, given.out, given.split, given.files, given.fold)
+    write_files(given.corpus, given.out, given.split, given.files, given.fold, plan=given.plan)

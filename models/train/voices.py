@@ -1,13 +1,16 @@
-"""Whether a clip's voice is low or high: a column for breaking errors down where the corpus does not name the speaker's sex.
+"""Columns about the voice, for breaking errors down: the speaker's sex where it is known, and pitch for every clip.
 
-    python pitch.py SCORES.csv FOLDER     adds `voice_pitch` to what `clonewatch eval FOLDER/... --scores SCORES.csv` wrote
+    python voices.py SCORES.csv FOLDER     adds both to what `clonewatch eval FOLDER/... --scores SCORES.csv` wrote
 
-The median fundamental frequency of voiced frames, by the peak of the normalised autocorrelation between 60 and 400 Hz. Men's
+`voice_sex` is what `voices.toml` says of the speaker whom the corpus names: of a clone, the one who was cloned.
+`voice_pitch` is low or high. The median fundamental frequency of voiced frames, by the peak of the normalised autocorrelation between 60 and 400 Hz. Men's
 voices lie about 120 Hz and women's about 210 Hz (Titze, Principles of Voice Production, 1994); between them the border.
 """
 
 import csv
+import re
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -43,10 +46,30 @@ def voice_pitch(path):
     return "unknown" if hz is None else "low" if hz < BORDER_HZ else "high"
 
 
-def add_column(scores_file, folder):
+def known_voices():
+    """Sex by the speaker's name, numbered speakers as `_plain` has them."""
+    table = tomllib.loads(Path(__file__).with_name("voices.toml").read_text(encoding="utf-8"))
+    sexes = {}
+    for sex, groups in table.items():
+        names = [f"{corpus} {number}" for corpus in ("vctk", "librispeech") for number in groups[corpus]]
+        sexes |= dict.fromkeys([*names, *groups["named"]], sex)
+    return sexes
+
+
+def _plain(speaker):
+    """The manifest's spellings of a numbered speaker as one, other names as they are."""
+    if match := re.search(r"\bp(\d{3})(?!\d)", speaker):
+        return f"vctk {match[1]}"
+    match = re.match(r"(?i)libri[/-](\d+)$", speaker)
+    return f"librispeech {match[1]}" if match else speaker
+
+
+def add_columns(scores_file, folder):
+    sexes = known_voices()
     with open(scores_file, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     for row in rows:
+        row["voice_sex"] = sexes.get(_plain(row["speaker"]), "unknown")
         row["voice_pitch"] = voice_pitch(Path(folder) / row["path"])
     with open(scores_file, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))
@@ -55,4 +78,4 @@ def add_column(scores_file, folder):
 
 
 if __name__ == "__main__":
-    add_column(*sys.argv[1:])
+    add_columns(*sys.argv[1:])
