@@ -141,6 +141,12 @@ fn the_service_tells_what_it_is_and_how_it_fares() {
         policies[0]["actions"],
         serde_json::json!({"bona_fide": "accept", "inconclusive": "review", "spoof": "flag"})
     );
+    let files = clonewatch::model::embedded_files();
+    let manifest: toml::Value = toml::from_str(std::str::from_utf8(&files["manifest.toml"]).unwrap()).unwrap();
+    for rule in ["denoised", "insert"] {
+        let expected = serde_json::to_value(&manifest["thresholds"][rule]).unwrap();
+        assert_eq!(policies[0][rule], expected, "{rule}: the model's");
+    }
     let metrics = daemon.ask(&[], "/metrics");
     assert!(metrics.header("content-type").starts_with("text/plain; version=0.0.4"), "{}", metrics.head);
     let metrics = metrics.body_text();
