@@ -7,7 +7,7 @@ use std::{hint::black_box, path::Path, sync::Arc, time::Instant};
 
 use clonewatch::{
     decode::{Limits, first_channel_16k},
-    model::{ModelBundle, embedded_files},
+    model::{ModelBundle, embedded_files, embedded_light_files},
     policy::Policy,
     scan::Engine,
     screen::{GatedChunk, Screener, SpeechFront},
@@ -17,20 +17,21 @@ const ROUNDS: usize = 7;
 
 fn main() {
     let model = Arc::new(ModelBundle::load(&embedded_files()).expect("the embedded bundle loads"));
+    let light = Arc::new(ModelBundle::load(&embedded_light_files()).expect("the light bundle loads"));
     let policy = Policy::default_of(&model.manifest().thresholds);
     let engine = Engine { model: Arc::clone(&model), policy, limits: Limits::default() };
-    println!("{:<28} {:>9} {:>12} {:>12}", "input", "seconds", "stage", "x real time");
+    println!("{:<28} {:>9} {:>18} {:>12}", "input", "seconds", "stage", "x real time");
     for name in
         ["spliced-podcast.mp3", "genuine-es-allison.m4a", "genuine-it-carlo.opus", "genuine-it-menardi.ulaw.wav"]
     {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("samples").join(name);
         if path.is_file() {
-            measure(&engine, &path, name);
+            measure(&engine, &light, &path, name);
         }
     }
 }
 
-fn measure(engine: &Engine, path: &Path, name: &str) {
+fn measure(engine: &Engine, light: &Arc<ModelBundle>, path: &Path, name: &str) {
     let samples = decode(path);
     let secs = samples.len() as f64 / 16_000.0;
     let features = |is_fine: bool| {
@@ -44,17 +45,19 @@ fn measure(engine: &Engine, path: &Path, name: &str) {
         };
         front.push(&samples, sink).expect("the sink never fails");
     };
-    let stages: [(&str, &dyn Fn()); 5] = [
+    let judge = |model: &Arc<ModelBundle>| {
+        let mut screener = Screener::new(Arc::clone(model));
+        screener.push(&samples).expect("the network runs");
+        black_box(screener.finish().expect("the network runs"));
+    };
+    let stages: [(&str, &dyn Fn()); 6] = [
         ("decode", &|| {
             black_box(decode(path));
         }),
         ("features", &|| features(false)),
         ("all features", &|| features(true)),
-        ("features+network", &|| {
-            let mut screener = Screener::new(Arc::clone(&engine.model));
-            screener.push(&samples).expect("the network runs");
-            black_box(screener.finish().expect("the network runs"));
-        }),
+        ("with light network", &|| judge(light)),
+        ("with network", &|| judge(&engine.model)),
         ("end to end", &|| {
             black_box(engine.scan_path(path, None).expect("the sample scans"));
         }),
@@ -69,7 +72,7 @@ fn measure(engine: &Engine, path: &Path, name: &str) {
     }
     for ((stage, _), times) in stages.iter().zip(&mut times) {
         times.sort_by(f64::total_cmp);
-        println!("{name:<28} {secs:>9.1} {stage:>12} {:>12.0}", secs / times[ROUNDS / 2]);
+        println!("{name:<28} {secs:>9.1} {stage:>18} {:>12.0}", secs / times[ROUNDS / 2]);
     }
 }
 

@@ -22,12 +22,12 @@ pub struct Args {
 pub enum Action {
     /// Say what a bundle is: id, date, hash, shapes, thresholds
     Info {
-        /// Bundle folder [default: the built-in one]
+        /// Bundle folder, or `light` [default: the built-in one]
         dir: Option<PathBuf>,
     },
     /// Check a bundle as loading does: hashes, features, shapes, golden self-test
     Verify {
-        /// Bundle folder [default: the built-in one]
+        /// Bundle folder, or `light` [default: the built-in one]
         dir: Option<PathBuf>,
     },
 }

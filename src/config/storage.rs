@@ -78,7 +78,7 @@ impl Queue {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Model {
-    /// Folder of a model bundle; left out, the built-in one.
+    /// Folder of a model bundle, or `light` for the built-in light one; left out, the built-in one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dir: Option<PathBuf>,
 }

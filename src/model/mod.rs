@@ -16,7 +16,7 @@ mod pool;
 pub use bundle::{BundleFiles, MAX_BUNDLE_FILE_BYTES, ModelBundle, ModelError};
 pub use calibration::{Calibration, FineShare, Knot};
 pub use card::{MeasuredErrors, PassageErrors};
-pub use embedded::embedded_files;
+pub use embedded::{embedded_files, embedded_light_files};
 pub use manifest::{Denoised, Insert, Manifest, Network as NetworkShape, Thresholds};
 pub use pool::{BLOCK_EMBEDDING_FRAMES, BlockStats, embedding_mask};
 

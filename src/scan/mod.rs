@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     decode::{DecodeError, Decoder, Limits, OpenOptions, RawSpec, capture::container as capture_kind, extension_of},
     error::{Error, Result},
-    model::{BundleFiles, ModelBundle, embedded_files, hex},
+    model::{BundleFiles, ModelBundle, embedded_files, embedded_light_files, hex},
     policy::{Decision, Policy, Reason, Verdict},
     screen::Evidence,
 };
@@ -142,13 +142,19 @@ pub struct Engine {
     pub limits: Limits,
 }
 
-/// Reads a bundle directory, or the embedded bundle where `dir` is `None`, and verifies it.
+/// What [`load_model`] is given for the embedded light bundle; a folder of that name is `./light`.
+pub const LIGHT_MODEL: &str = "light";
+
+/// Reads a bundle directory or one of the embedded bundles (the standard one where `dir` is `None`), and verifies it.
 ///
 /// # Errors
 /// [`Error::Io`] for an unreadable directory, [`Error::Config`] for a refused bundle.
 pub fn load_model(dir: Option<&Path>) -> Result<ModelBundle> {
-    let files = dir.map_or_else(|| Ok(embedded_files()), read_bundle)?;
-    let place = dir.map_or_else(|| "embedded".to_owned(), |dir| dir.display().to_string());
+    let (files, place) = match dir {
+        None => (embedded_files(), "embedded".to_owned()),
+        Some(dir) if dir.as_os_str() == LIGHT_MODEL => (embedded_light_files(), "embedded light".to_owned()),
+        Some(dir) => (read_bundle(dir)?, dir.display().to_string()),
+    };
     ModelBundle::load(&files).map_err(|e| Error::Config(format!("{place}: {e}")))
 }
 

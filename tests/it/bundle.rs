@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use clonewatch::model::{BundleFiles, ModelBundle, embedded_files, sha256_hex};
+use clonewatch::model::{BundleFiles, ModelBundle, embedded_files, embedded_light_files, sha256_hex};
 
 fn refusal(files: &BundleFiles) -> String {
     ModelBundle::load(files).err().map_or_else(|| "it loaded".into(), |e| e.to_string())
@@ -24,12 +24,16 @@ fn edit_manifest(files: &mut BundleFiles, from: &str, to: &str) {
 }
 
 #[test]
-fn the_embedded_bundle_loads_and_passes_its_golden_self_test() {
-    let bundle = ModelBundle::load(&embedded_files()).unwrap();
-    assert_eq!(bundle.manifest().id, "clonewatch-5");
-    assert_eq!(bundle.sha256(), sha256_hex(&embedded_files()["manifest.toml"]));
-    let size: usize = embedded_files().values().map(|bytes| bytes.len()).sum();
-    assert!(size <= 12 << 20, "the bundle has {size} bytes, more than 12 MiB");
+fn the_embedded_bundles_load_and_pass_their_golden_self_tests() {
+    for (files, id, most_bytes) in
+        [(embedded_files(), "clonewatch-6", 12_000_000), (embedded_light_files(), "clonewatch-6-light", 5_000_000)]
+    {
+        let bundle = ModelBundle::load(&files).unwrap();
+        assert_eq!(bundle.manifest().id, id);
+        assert_eq!(bundle.sha256(), sha256_hex(&files["manifest.toml"]));
+        let size: usize = files.values().map(|bytes| bytes.len()).sum();
+        assert!(size <= most_bytes, "{id} has {size} bytes, more than {most_bytes}");
+    }
 }
 
 #[test]

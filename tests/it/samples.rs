@@ -29,9 +29,10 @@ fn index() -> Vec<Clip> {
 }
 
 /// The program's JSON for every sample, by file name, and its exit code.
-fn scan_samples() -> (BTreeMap<String, Value>, Option<i32>) {
+fn scan_samples(options: &[&str]) -> (BTreeMap<String, Value>, Option<i32>) {
     let run = Command::new(env!("CARGO_BIN_EXE_clonewatch"))
         .args(["scan", "samples", "--format", "jsonl"])
+        .args(options)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .unwrap();
@@ -46,7 +47,7 @@ fn scan_samples() -> (BTreeMap<String, Value>, Option<i32>) {
 
 #[test]
 fn every_sample_is_judged_as_its_index_says() {
-    let (results, code) = scan_samples();
+    let (results, code) = scan_samples(&[]);
     assert_eq!(code, Some(1), "the samples hold spoofs");
     let clips = index();
     assert_eq!(results.len(), clips.len(), "index.toml and the folder differ: {:?}", results.keys());
@@ -64,7 +65,7 @@ fn every_sample_is_judged_as_its_index_says() {
 
 #[test]
 fn the_lowest_segments_of_the_spliced_recording_lie_in_its_insert() {
-    let (results, _) = scan_samples();
+    let (results, _) = scan_samples(&[]);
     for clip in index() {
         let Some((from_secs, to_secs)) = clip.insert_secs else { continue };
         let segments = results[&clip.file]["channels"][0]["segments"].as_array().unwrap();
@@ -79,6 +80,26 @@ fn the_lowest_segments_of_the_spliced_recording_lie_in_its_insert() {
             assert!((from_secs..to_secs).contains(middle_secs), "{}: LLR {llr} at {middle_secs} s", clip.file);
         }
     }
+}
+
+#[test]
+fn the_light_model_errs_towards_inconclusive() {
+    let (results, _) = scan_samples(&["--model", "light"]);
+    let mut caught = 0;
+    for clip in index() {
+        let result = &results[&clip.file];
+        assert_eq!(result["model"]["id"], "clonewatch-6-light");
+        let decision = result["decision"].as_str().unwrap();
+        assert!(
+            decision == clip.decision || decision == "inconclusive" || clip.decision == "inconclusive",
+            "{}: {decision}, the standard model says {}",
+            clip.file,
+            clip.decision
+        );
+        caught += i32::from(decision == "spoof");
+        assert!(clip.truth != "bonafide" || decision != "spoof", "{} is genuine", clip.file);
+    }
+    assert!(caught >= 5, "only {caught} samples are called cloned");
 }
 
 #[test]
