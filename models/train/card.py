@@ -36,13 +36,17 @@ MEASURES = (
     ),
 )
 LAYERED = """convolutional stem and first {layers} transformer layers of Whisper base (OpenAI, MIT), {inner_neurons} feed-forward
-  neurons of each layer left and solved again, weights rounded to 8 bits, run on chunks of 4 s normalised to their own
+  neurons of each layer kept and solved again, weights rounded to 8 bits, run on chunks of 4 s normalised to their own
   maximum. Outputs of the stem and of each layer, each frame lessened by what its kind of sound usually looks like (64 soft
   classes)."""
 STEM_ALONE = """convolutional stem of Whisper base (OpenAI, MIT), weights rounded to 8 bits, run on chunks of 4 s normalised to their
   own maximum."""
+STEM_IS_WEAK = """- Telephone speech, of which the stem hears less than layers do: compare the rows "phone" and "val, telephone" with those
+  of the standard model's card.
+"""
 BREAKDOWN = (
-    "family", "language", "voice_sex", "voice_pitch", "orig_codec", "orig_sr", "measured_band", "measured_snr", "measured_speech",
+    "family", "language", "voice_sex", "voice_pitch", "orig_codec", "orig_sr",
+    "measured_band", "measured_snr", "measured_speech",
 )  # fmt: skip
 
 
@@ -206,6 +210,7 @@ def _design(size):
     """What the card says of a `sizes.Size`."""
     heads = {name: dataclasses.asdict(settings) for name, settings in size.heads.items()}
     return {
+        "WEAKEST": "" if size.layers else STEM_IS_WEAK,
         "ENCODER": LAYERED.format(**vars(size)) if size.layers else STEM_ALONE,
         "SETTINGS": "; ".join(f"{name}: {_listed(values)}" for name, values in heads.items()),
         "OWN_SHARE": f"{1 - size.other_share:g}",

@@ -10,7 +10,7 @@ import numpy as np
 
 @dataclass
 class Recording:
-    """One spliced or genuine file as the program sees it."""
+    """One file of `splice.py`, with inserts or without, as the program sees it."""
 
     inserts: np.ndarray  # [inserts, 2] seconds
     is_flagged: bool  # as a whole

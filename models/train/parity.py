@@ -1,6 +1,6 @@
 """Compares PyTorch in float32 with the program on the clips of one condition, LLR by LLR.
 
-    python parity.py --work WORK --program clonewatch --model BUNDLE [--condition val-clean] [--clips N]
+    python parity.py --work WORK --program clonewatch --model BUNDLE [--size light] [--condition val-clean] [--clips N]
 
 Reads the features that the program exported in float32 and the head's weights from the bundle's graphs; clips of at
 most one window (4 s) count. Prints the largest difference and fails above 1e-3.

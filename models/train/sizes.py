@@ -41,7 +41,7 @@ SIZES = {
         other_share=0.4,
         fine_share={"full": 0.4, "telephone": 0.2},
     ),
-    # The stem alone: a good quarter of the time. What the layers hold is missed most on the telephone.
+    # The stem alone: little more than a quarter of the time. What the layers hold is missed most on the telephone.
     "light": Size(
         folder="light",
         layers=0,

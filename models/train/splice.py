@@ -4,8 +4,8 @@
 
 Each file is made of genuine clips of one source, 0.2-0.8 s of faint noise between them; in every second file one system's
 clips of one voice are put in at a joint, at the level of what surrounds them. How many clips and inserts, and how long
-these are, is the plan's (`PLANS`); in the plan "reversed" all files are cloned speech of one system, with a genuine passage
-in every second one. `--fold` takes only the sources of one fold of `dataset.source_folds`. Protocol columns: path, label,
+these are, is the plan's (`PLANS`); in the plan "reversed" all files are synthetic speech of one system, with a genuine
+passage in every second one. `--fold` takes only the sources of one fold of `dataset.source_folds`. Protocol columns: path, label,
 source, system, inserts (as `start-end start-end`, seconds).
 """
 
@@ -37,7 +37,7 @@ PLANS = {
     "short": Plan(clips=(9, 16), insert_secs=(4.0, 10.0)),
     "long": Plan(clips=(15, 45)),
     "several": Plan(clips=(15, 45), inserts=(2, 4)),
-    "reversed": Plan(clips=(9, 45), is_reversed=True),
+    "reversed": Plan(clips=(9, 16), is_reversed=True),
 }
 
 
@@ -128,8 +128,9 @@ def write_files(corpus, out, split, files, fold=None, condition=None, plan="shor
         starts.append(len(samples) / SAMPLE_RATE_HZ)
         label = "spoof" if any(not clip.is_genuine for clip in chosen) else "bonafide"
         row = {"path": f"{number:04}.wav", "label": label, "source": group[0].source, "system": group[0].system}
-        if spans:
+        if spans and not plan.is_reversed:
             row["system"] = chosen[spans[0][0]].system
+        if spans:
             row["inserts"] = " ".join(f"{starts[first]:.2f}-{starts[end]:.2f}" for first, end in spans)
         if condition:
             samples = condition(samples, np.random.default_rng(number), None)

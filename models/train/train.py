@@ -36,7 +36,7 @@ THRESHOLD_CONDITIONS = ("clean", "phone", "phone2", "phone3", "media", "media2")
 MAP_CONDITIONS = ("offset", *THRESHOLD_CONDITIONS)  # with harsher ones all LLRs shrink; see LOG.md
 FALSE_ALARM_RATIO = 0.005  # of out-of-fold genuine clips: on other sources it has been up to twice as many
 BONA_FIDE_MISS_RATIO = 0.05
-DENOISED_ABOVE = 0.3  # three clean clips in a hundred measure more, two thirds of denoised copies; see LOG.md
+DENOISED_ABOVE = 0.3  # two clean clips in a hundred measure more, two thirds of denoised copies; see LOG.md
 INSERT_FOLDS, INSERT_FILES, INSERT_FALSE_ALARM_RATIO = (0, 2, 3), 150, 0.01
 NO_INSERTS = {"spoof_below": -99.0, "drop_nats": 99.0, "min_windows": 2}
 

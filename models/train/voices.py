@@ -1,6 +1,6 @@
 """Columns about the voice, for breaking errors down: the speaker's sex where it is known, and pitch for every clip.
 
-    python voices.py SCORES.csv FOLDER     adds both to what `clonewatch eval FOLDER/... --scores SCORES.csv` wrote
+    python voices.py SCORES.csv FOLDER     adds both to what `clonewatch eval FOLDER/... --scores` wrote
 
 `voice_sex` is what `voices.toml` says of the speaker whom the corpus names: of a clone, the one who was cloned.
 `voice_pitch` is low or high. The median fundamental frequency of voiced frames, by the peak of the normalised autocorrelation between 60 and 400 Hz. Men's

@@ -86,7 +86,7 @@ pub struct Model {
 impl Model {
     pub(super) fn check(&self, faults: &mut Faults) {
         if self.dir.as_ref().is_some_and(|dir| dir.as_os_str().is_empty()) {
-            faults.add("model.dir", "", "a folder, or the key must be left out");
+            faults.add("model.dir", "", "a folder or `light`, or the key must be left out");
         }
     }
 }
