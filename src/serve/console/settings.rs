@@ -88,11 +88,13 @@ fn policies(in_force: &InForce) -> Markup {
                     (printable(name))
                     @if *name == in_force.config.default_policy { br; span.note { "for whoever names none" } }
                 }
-                td.number { (signed(thresholds.spoof_below)) }
+                td.number {
+                    (signed(thresholds.spoof_below))
+                    br; span.note { "denoised " (signed(thresholds.denoised.spoof_below)) }
+                    br; span.note { "passage " (signed(thresholds.insert.spoof_below)) }
+                }
                 td.number { (signed(thresholds.bona_fide_above)) }
                 td.number { (thresholds.min_speech_secs) " s" }
-                td.number { (signed(thresholds.denoised.spoof_below)) }
-                td.number { (signed(thresholds.insert.spoof_below)) }
                 td {
                     (action(policy.actions.spoof)) " / " (action(policy.actions.inconclusive)) " / "
                     (action(policy.actions.bona_fide))
@@ -107,8 +109,7 @@ fn policies(in_force: &InForce) -> Markup {
             table {
                 thead { tr {
                     th scope="col" { "Name" } th.number scope="col" { "Cloned below" } th.number scope="col" { "Genuine from" }
-                    th.number scope="col" { "Least speech" } th.number scope="col" { "Denoised: cloned below" }
-                    th.number scope="col" { "Passage: cloned below" } th scope="col" { "Cloned / inconclusive / genuine" } th scope="col" { "SHA-256" }
+                    th.number scope="col" { "Least speech" } th scope="col" { "Cloned / inconclusive / genuine" } th scope="col" { "SHA-256" }
                 } }
                 tbody { (rows) }
             }

@@ -144,9 +144,17 @@ fn events_that_were_given_up_are_sent_again_from_the_settings() {
     daemon.submit("", &fs::read(sample("hold-music.mp3")).unwrap());
     until("a dead event", || daemon.metric("clonewatch_outbox_events", "dead") == 1.0);
     let settings = page(&daemon, "/console/settings");
-    for words in
-        ["fraud-line", "−3.50", "pbx", "http://127.0.0.1:", "scan.finished", "Send 1 again", "after 1 attempt<"]
-    {
+    for words in [
+        "fraud-line",
+        "−3.50",
+        "denoised −",
+        "passage −",
+        "pbx",
+        "http://127.0.0.1:",
+        "scan.finished",
+        "Send 1 again",
+        "after 1 attempt<",
+    ] {
         assert!(settings.contains(words), "{words} is missing: {settings}");
     }
     for secret in ["not-for-eyes", "55555555", "whsec_"] {
