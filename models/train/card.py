@@ -175,14 +175,14 @@ def _splice_lines(args, thresholds, plans):
     return lines
 
 
-def splice_table(args, thresholds, train_rows):
-    """Recordings with cloned inserts."""
+def splice_table(args, thresholds, train_row):
+    """Recordings with cloned inserts; `train_row` is that of training sources."""
     head = (
         "| recordings | genuine / spliced | genuine: as a whole % | by insert rule % | either % | spliced: as a whole % "
         "| by insert rule % | either % | genuine windows below insert.spoof_below % | cloned windows % |\n"
         "|---|---|---|---|---|---|---|---|---|---|"
     )
-    return "\n".join([head, *train_rows, *_splice_lines(args, thresholds, ("short", "long", "several"))])
+    return "\n".join([head, train_row, *_splice_lines(args, thresholds, ("short", "long", "several"))])
 
 
 def reversed_table(args, thresholds):
@@ -220,7 +220,7 @@ def _design(size):
     }
 
 
-def text(args, thresholds, out_of_fold, spliced_rows):
+def text(args, thresholds, out_of_fold, spliced_row):
     runner, clean_scores = Runner(args), args.kept / "val-clean-scores.csv"
     conditions = condition_table(runner, clean_scores)
     voices.add_columns(clean_scores, args.corpus)
@@ -232,7 +232,7 @@ def text(args, thresholds, out_of_fold, spliced_rows):
         "CONDITIONS": conditions,
         "BREAKDOWN": breakdown_table(runner, clean_scores, BREAKDOWN),
         "OUT_OF_FOLD": out_of_fold,
-        "SPLICED": splice_table(args, thresholds, spliced_rows),
+        "SPLICED": splice_table(args, thresholds, spliced_row),
         "REVERSED": reversed_table(args, thresholds),
         "GENUINE_ERRORS": genuine_errors,
         "SPOOF_ERRORS": spoof_errors,

@@ -225,11 +225,11 @@ def main():
     bands, thresholds = calibrated(table, args.size, scores, denoised)
     writer = Writer(args, encoder, bands)
     thresholds["insert"], spliced = insert_thresholds(args, writer, heads, thresholds)
-    print(json.dumps(thresholds), inserts.file_line("train, sources held out", spliced, thresholds), sep="\n")
+    spliced_row = inserts.file_line("train, sources held out", spliced, thresholds)
+    print(json.dumps(thresholds), spliced_row, sep="\n")
     writer.write(args.out, heads, thresholds)
     rows = card.out_of_fold_rows(table, out_of_fold_llrs(table, args.size, bands, scores), denoised, thresholds)
-    rows_spliced = [inserts.file_line("train, sources held out", spliced, thresholds)]
-    text = card.text(args, thresholds, rows, rows_spliced)
+    text = card.text(args, thresholds, rows, spliced_row)
     writer.write(args.out, heads, thresholds, text=text)
 
 

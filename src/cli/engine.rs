@@ -13,7 +13,8 @@ use crate::{
 /// Which model and policy judge, and how many threads work.
 #[derive(Debug, clap::Args)]
 pub struct EngineArgs {
-    /// Model bundle to use instead of the built-in one: a folder (one called light is ./light), or `light` for the built-in light one
+    /// Model bundle to use instead of the built-in one: a folder (one called light is ./light), or `light` for the
+    /// built-in light one
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
     /// Policy file (TOML) whose thresholds replace the model's

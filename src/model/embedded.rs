@@ -24,8 +24,8 @@ pub fn embedded_files() -> BundleFiles {
     bundle!("clonewatch-6")
 }
 
-/// Files of the embedded light bundle: little more than a quarter of the time, for many calls on a small machine; it hears less on the
-/// telephone (see its card).
+/// Files of the embedded light bundle: little more than a quarter of the time, for many calls on a small machine; it hears
+/// less on the telephone (see its card).
 pub fn embedded_light_files() -> BundleFiles {
     bundle!("clonewatch-6-light")
 }

@@ -62,17 +62,17 @@ pub struct Thresholds {
 }
 
 /// What cleaned speech needs beyond `spoof_below`: suppressed noise makes genuine speech sound synthetic.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Denoised {
-    /// Speech counts as cleaned above this, on the scale of [`super::BandScores::denoised`].
+    /// Speech counts as cleaned above this measure, 1 being that of cleaned and 0 that of other speech.
     pub above: f32,
     /// Its LLR must lie below this for a spoof.
     pub spoof_below: f32,
 }
 
 /// When a stretch decides a recording that is bona fide as a whole.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Insert {
     /// The stretch's mean LLR must lie below this …

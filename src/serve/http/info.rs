@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     config::Scope,
+    model::{Denoised, Insert},
     policy::Action,
     serve::{core::Phase, metrics::label_text},
     store::{
@@ -33,30 +34,10 @@ struct PolicyView {
     spoof_below: f32,
     bona_fide_above: f32,
     min_speech_secs: f64,
-    denoised: DenoisedView,
-    insert: InsertView,
+    denoised: Denoised,
+    insert: Insert,
     ignore_silent_channels: bool,
     actions: ActionsView,
-}
-
-/// What speech needs that a noise suppressor has cleaned.
-#[derive(Serialize, utoipa::ToSchema)]
-struct DenoisedView {
-    /// It counts as cleaned above this measure.
-    above: f32,
-    /// Its LLR must lie below this for a spoof.
-    spoof_below: f32,
-}
-
-/// When a cloned passage decides a channel that is not cloned as a whole.
-#[derive(Serialize, utoipa::ToSchema)]
-struct InsertView {
-    /// The passage's mean LLR must lie below this …
-    spoof_below: f32,
-    /// … and this many nats under the median of the rest.
-    drop_nats: f32,
-    /// Windows (4 s, every 2 s) that it must have.
-    min_windows: usize,
 }
 
 /// What to do, by decision.
@@ -86,7 +67,6 @@ pub(super) async fn policies(State(app): State<App>, caller: Caller) -> Result<R
     let default = caller.policy.as_ref().unwrap_or(&in_force.config.default_policy);
     let view = |(name, named): (&String, &std::sync::Arc<crate::serve::in_force::NamedPolicy>)| {
         let policy = &named.policy;
-        let (denoised, insert) = (&policy.thresholds.denoised, &policy.thresholds.insert);
         PolicyView {
             id: policy.id.clone(),
             sha256: named.sha256.clone(),
@@ -94,12 +74,8 @@ pub(super) async fn policies(State(app): State<App>, caller: Caller) -> Result<R
             spoof_below: policy.thresholds.spoof_below,
             bona_fide_above: policy.thresholds.bona_fide_above,
             min_speech_secs: policy.thresholds.min_speech_secs,
-            denoised: DenoisedView { above: denoised.above, spoof_below: denoised.spoof_below },
-            insert: InsertView {
-                spoof_below: insert.spoof_below,
-                drop_nats: insert.drop_nats,
-                min_windows: insert.min_windows,
-            },
+            denoised: policy.thresholds.denoised,
+            insert: policy.thresholds.insert,
             ignore_silent_channels: policy.ignore_silent_channels,
             actions: ActionsView {
                 bona_fide: policy.actions.bona_fide,
