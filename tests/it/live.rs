@@ -37,7 +37,9 @@ use super::{
 pub(super) const GENUINE: &str = "genuine-it-menardi.ulaw.wav";
 pub(super) const CLONED: &str = "cloned-en-piper.ulaw.wav";
 /// How much faster than life audio is sent: the inbox holds ten seconds, and screening keeps up with more than this.
-pub(super) const HASTE: f64 = 6.0;
+pub(super) const HASTE: f64 = 3.0;
+/// Most seconds of audio that [`pace`] leaves unheard, of all parties.
+const LEAD_SECS: f64 = 8.0;
 
 /// A port that was free a moment ago.
 pub(super) fn free_port() -> u16 {
@@ -58,11 +60,23 @@ pub(super) fn decoded(path: &Path) -> (u32, Vec<Vec<i16>>) {
     (info.sample_rate_hz, channels)
 }
 
-/// Sends parts of audio, of `secs` in all, at [`HASTE`].
-pub(super) fn pace<T>(parts: impl ExactSizeIterator<Item = T>, secs: f64, mut send: impl FnMut(T)) {
+/// Sends parts of audio to `daemon`, of `secs` in all, at [`HASTE`] or as fast as it hears them: a busy machine takes longer,
+/// but skips nothing. `send` returns how many seconds it has sent, of all parties.
+pub(super) fn pace<T>(
+    daemon: &Daemon,
+    parts: impl ExactSizeIterator<Item = T>,
+    secs: f64,
+    mut send: impl FnMut(T) -> f64,
+) {
+    let heard_secs = || daemon.metric("clonewatch_live_audio_seconds_total", "");
     let (start, count) = (std::time::Instant::now(), parts.len());
+    let (mut allowed_secs, mut sent_secs) = (heard_secs() + LEAD_SECS, heard_secs());
     for (index, part) in parts.enumerate() {
-        send(part);
+        sent_secs += send(part);
+        if sent_secs > allowed_secs {
+            until("what was sent to be heard", || sent_secs <= heard_secs() + LEAD_SECS);
+            allowed_secs = heard_secs() + LEAD_SECS;
+        }
         let due = Duration::from_secs_f64(secs / HASTE * (index + 1) as f64 / count as f64);
         thread::sleep(due.saturating_sub(start.elapsed()));
     }

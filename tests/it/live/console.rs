@@ -32,14 +32,17 @@ impl Call {
     }
 
     /// Plays the sample call so many times: its left side is genuine, its right side cloned.
-    fn play(&mut self, times: usize) {
+    fn play(&mut self, daemon: &Daemon, times: usize) {
         let (rate, channels) = decoded(&sample("call-agent-left-caller-right.wav"));
         assert_eq!(rate, 8_000);
         let frames = channels[0].iter().zip(&channels[1]);
         let bytes: Vec<u8> = frames.flat_map(|(l, r)| [l.to_le_bytes(), r.to_le_bytes()]).flatten().collect();
         let bytes = bytes.repeat(times);
         let secs = bytes.len() as f64 / 4.0 / f64::from(rate);
-        pace(bytes.chunks(1_280), secs, |part| self.socket.send(Message::binary(part.to_vec())).unwrap());
+        pace(daemon, bytes.chunks(1_280), secs, |part| {
+            self.socket.send(Message::binary(part.to_vec())).unwrap();
+            part.len() as f64 / 2.0 / f64::from(rate)
+        });
     }
 
     fn stop(mut self) {
@@ -71,7 +74,7 @@ fn a_call_is_shown_while_it_goes_on_and_its_result_afterwards() {
     assert!(page(&daemon, "/console/calls").contains("No calls at the moment"));
     let mut call = Call::begin(&daemon, "<script>alert(1)</script>\u{202e}");
     let (path, id) = (format!("/console/calls/{}", call.id), call.id.clone());
-    call.play(1);
+    call.play(&daemon, 1);
     until("the alert", || page(&daemon, "/console/calls/table").contains("Alert at 0:"));
     let table = page(&daemon, "/console/calls");
     for words in [&format!("href=\"{path}\""), "&lt;script&gt;alert(1)", "likely cloned", "likely genuine", "<polyline"]
@@ -213,7 +216,7 @@ fn whoever_signs_out_hears_no_more_of_a_call() {
         heard.extend(&piece[..count]);
     }
     assert_eq!(visit.submit("/console/sign-out", "").status, 303);
-    call.play(1);
+    call.play(&daemon, 1);
     stream.read_to_end(&mut heard).unwrap();
     let heard = String::from_utf8_lossy(&heard);
     assert!(!heard.contains("call.verdict") && !heard.contains("call.ended"), "{heard}");
@@ -262,7 +265,7 @@ fn an_alert_appears_on_the_page_without_loading_it_again() {
     let mut keeps_focus = false;
     for said in said {
         if said["before"] == true {
-            call.as_mut().unwrap().play(3);
+            call.as_mut().unwrap().play(&daemon, 3);
         } else if said["alert"].is_string() {
             assert!(said["alert"].as_str().unwrap().starts_with("Alert: caller is likely cloned."), "{said}");
             assert_eq!((&said["role"], &said["isTheSamePage"]), (&"alert".into(), &true.into()), "{said}");

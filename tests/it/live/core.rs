@@ -8,7 +8,7 @@ fn a_client_that_disappears_leaves_its_result() {
     let (rate_hz, channels) = decoded(&sample(CLONED));
     let mut asterisk = Asterisk::call(port);
     let id = only_call(&daemon)["id"].as_str().unwrap().to_owned();
-    asterisk.play((0x10, rate_hz), &channels[0][..48_000], 160);
+    asterisk.play(&daemon, (0x10, rate_hz), &channels[0][..48_000], 160);
     drop(asterisk);
     let result = result_of(&daemon, &id);
     assert_eq!(result["input"]["duration_secs"], 6.0);
@@ -24,7 +24,7 @@ fn idle_and_overlong_calls_are_hung_up() {
         if ending == "too_long" {
             let quiet = vec![7_i16; 8_000 * 9 * HASTE as usize];
             // Silence costs so little that the rest of the ten seconds passes in it.
-            asterisk.play((0x10, 8_000), &quiet, 800);
+            asterisk.play(&daemon, (0x10, 8_000), &quiet, 800);
         }
         assert_eq!(asterisk.rest(), [0, 0, 0], "it is told to hang up");
         result_of(&daemon, &id);
@@ -51,7 +51,7 @@ fn calls_end_with_the_daemon_and_keep_what_was_heard() {
     let (rate_hz, channels) = decoded(&sample(CLONED));
     let mut asterisk = Asterisk::call(port);
     let id = only_call(&daemon)["id"].as_str().unwrap().to_owned();
-    asterisk.play((0x10, rate_hz), &channels[0], 160);
+    asterisk.play(&daemon, (0x10, rate_hz), &channels[0], 160);
     daemon.signal("-TERM");
     assert!(daemon.ended().success(), "{}", daemon.log());
     daemon.spawn_again();
@@ -61,7 +61,7 @@ fn calls_end_with_the_daemon_and_keep_what_was_heard() {
 
     let mut lost = Asterisk::call(port);
     let id = only_call(&daemon)["id"].as_str().unwrap().to_owned();
-    lost.play((0x10, rate_hz), &channels[0][..16_000], 160);
+    lost.play(&daemon, (0x10, rate_hz), &channels[0][..16_000], 160);
     daemon.kill();
     daemon.spawn_again();
     daemon.until_ready();

@@ -25,7 +25,10 @@ fn both_parties_of_a_call_are_told_apart() {
             r#"{{"rate":{rate},"channels":2,"parties":["agent","caller"],"external_id":"q-7","queue":"sales"}}"#
         );
         socket.send(Message::text(opening)).unwrap();
-        pace(both.chunks(message), secs, |part| socket.send(Message::binary(part.to_vec())).unwrap());
+        pace(&daemon, both.chunks(message), secs, |part| {
+            socket.send(Message::binary(part.to_vec())).unwrap();
+            part.len() as f64 / 2.0 / f64::from(rate)
+        });
         socket.send(Message::text(r#"{"type":"stop"}"#)).unwrap();
         let Heard { texts: said, code, .. } = listen(&mut socket, Vec::new());
         assert_eq!(code, Some(1000));
@@ -52,8 +55,9 @@ fn companded_audio_needs_no_text_at_all() {
     let id = only_call(&daemon)["id"].as_str().unwrap().to_owned();
     // The events of a call over a WebSocket of their own.
     let mut follower = open(&daemon, &format!("/v1/calls/{id}/events"));
-    pace(audio[160..].chunks(160), audio.len() as f64 / 8_000.0, |part| {
+    pace(&daemon, audio[160..].chunks(160), audio.len() as f64 / 8_000.0, |part| {
         socket.send(Message::binary(part.to_vec())).unwrap();
+        part.len() as f64 / 8_000.0
     });
     socket.close(None).unwrap();
     let Heard { texts: events, code, .. } = listen(&mut follower, Vec::new());

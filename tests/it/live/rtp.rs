@@ -58,14 +58,12 @@ pub(super) fn scanned(path: &Path) -> Value {
 }
 
 /// Sends the packets of several parties side by side.
-pub(super) fn send_together(parties: &[(&UdpSocket, SocketAddr, Vec<Vec<u8>>)]) {
+pub(super) fn send_together(daemon: &Daemon, parties: &[(&UdpSocket, SocketAddr, Vec<Vec<u8>>)]) {
+    const PACKET_SECS: f64 = 0.02;
     let most = parties.iter().map(|(_, _, packets)| packets.len()).max().unwrap();
-    pace(0..most, most as f64 * 0.02, |i| {
-        for (socket, to, packets) in parties {
-            if let Some(packet) = packets.get(i) {
-                socket.send_to(packet, *to).unwrap();
-            }
-        }
+    pace(daemon, 0..most, most as f64 * PACKET_SECS, |i| {
+        let packets = parties.iter().filter_map(|(socket, to, packets)| Some((socket, to, packets.get(i)?)));
+        packets.map(|(socket, to, packet)| socket.send_to(packet, *to).map(|_| PACKET_SECS).unwrap()).sum()
     });
 }
 
@@ -87,10 +85,10 @@ fn a_pair_of_ports_is_caller_and_agent_and_only_the_clone_raises_an_alert() {
     (50..count).step_by(50).for_each(|i| cloned.insert(i, cloned[i - 3].clone()));
     cloned.insert(60, b"\x80\xC8 a report".to_vec());
     caller.send_to(b"stray", to(port)).unwrap();
-    send_together(&[(&caller, to(port), cloned[..10].to_vec()), (&agent, to(port + 2), genuine[..10].to_vec())]);
+    send_together(&daemon, &[(&caller, to(port), cloned[..10].to_vec()), (&agent, to(port + 2), genuine[..10].to_vec())]);
     let id = only_call(&daemon)["id"].as_str().unwrap().to_owned();
     let follower = follow(&daemon, &id);
-    send_together(&[(&caller, to(port), cloned[10..].to_vec()), (&agent, to(port + 2), genuine[10..].to_vec())]);
+    send_together(&daemon, &[(&caller, to(port), cloned[10..].to_vec()), (&agent, to(port + 2), genuine[10..].to_vec())]);
 
     let result = result_of(&daemon, &id);
     assert_eq!(channel(&result, 0), channel(&scanned(&sample(CLONED)), 0));
@@ -120,8 +118,8 @@ fn strangers_and_stray_packets_are_no_calls() {
     sender.send_to(&packets[0], ("127.0.0.1", port)).unwrap();
     let (first, second) = (socket(), socket());
     let to = SocketAddr::from(([127, 0, 0, 1], port));
-    send_together(&[(&first, to, packets[..20].to_vec())]);
-    send_together(&[(&second, to, packets[..20].to_vec())]);
+    send_together(&open, &[(&first, to, packets[..20].to_vec())]);
+    send_together(&open, &[(&second, to, packets[..20].to_vec())]);
     let peer = only_call(&open)["peer"].clone();
     assert_eq!(peer, first.local_addr().unwrap().to_string());
     until("the refusal in the log", || open.log().contains("as many calls go on as may on this port"));
@@ -251,8 +249,8 @@ fn what_rtpengine_forwards_is_heard_unchanged() {
     engine.side("offer", caller.local_addr().unwrap().port());
     let inlet = SocketAddr::from(([127, 0, 0, 1], engine.side("answer", port)));
     let packets = spoken(CLONED, "127.0.0.1:5");
-    send_together(&[(&caller, inlet, packets[..10].to_vec())]);
+    send_together(&daemon, &[(&caller, inlet, packets[..10].to_vec())]);
     let id = only_call(&daemon)["id"].as_str().unwrap().to_owned();
-    send_together(&[(&caller, inlet, packets[10..].to_vec())]);
+    send_together(&daemon, &[(&caller, inlet, packets[10..].to_vec())]);
     assert_eq!(channel(&result_of(&daemon, &id), 0), channel(&scanned(&sample(CLONED)), 0));
 }

@@ -180,7 +180,7 @@ fn both_parties_are_heard_under_their_names_over_udp_and_over_tcp() {
         let (agent, caller) = (socket(), socket());
         let packets = [spoken(GENUINE, "127.0.0.1:3"), spoken(CLONED, "127.0.0.1:4")];
         let [genuine, cloned] = packets;
-        send_together(&[(&agent, to[0], genuine), (&caller, to[1], cloned)]);
+        send_together(&daemon, &[(&agent, to[0], genuine), (&caller, to[1], cloned)]);
         client.bye();
 
         let result = result_of(&daemon, id);
@@ -282,7 +282,7 @@ fn a_new_codec_a_hold_and_a_new_name_take_effect_in_the_middle() {
     let count = packets.len();
     packets.iter_mut().skip(200).for_each(|(_, packet)| packet[1] = 96);
     let datagrams: Vec<Vec<u8>> = packets.iter().map(|(_, packet)| packet.clone()).collect();
-    send_together(&[(&sender, to, datagrams[..200].to_vec())]);
+    send_together(&daemon, &[(&sender, to, datagrams[..200].to_vec())]);
     let id = only_call(&daemon)["id"].as_str().unwrap().to_owned();
     // The last packets before it are heard first: they are in the socket already.
     until("all packets", || {
@@ -295,7 +295,7 @@ fn a_new_codec_a_hold_and_a_new_name_take_effect_in_the_middle() {
     let held = format!("{}a=inactive\r\n", dynamic("G722"));
     let answer = client.multipart("UPDATE", &held, METADATA);
     assert!(answer.starts_with("SIP/2.0 200 ") && answer.contains("a=inactive\r\n"), "{answer}");
-    send_together(&[(&sender, to, datagrams[200..].to_vec())]);
+    send_together(&daemon, &[(&sender, to, datagrams[200..].to_vec())]);
     client.bye();
 
     let result = result_of(&daemon, &id);

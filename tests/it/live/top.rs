@@ -26,7 +26,7 @@ fn a_snapshot_shows_calls_parties_and_alerts() {
     let mut asterisk = Asterisk::call(port);
     only_call(&daemon);
     let (rate_hz, channels) = decoded(&sample(CLONED));
-    asterisk.play((0x10, rate_hz), &channels[0], 160);
+    asterisk.play(&daemon, (0x10, rate_hz), &channels[0], 160);
     until("the alert", || snapshot().contains(" ! 0:0"));
     let shown = snapshot();
     assert!(shown.contains("calls     1 of ") && shown.contains("alerts    1 raised, 0 taken back"), "{shown}");

@@ -102,13 +102,8 @@ impl Recording {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (ending, is_ours) = loop {
             tokio::select! {
-                received = receive(&sockets, &mut buffer) => match received {
-                    Ok((index, bytes, from)) => self.take(&mut streams[index], from, &buffer[..bytes], started.elapsed()),
-                    Err(error) => {
-                        warn!(call = %self.call.id(), %error, "RTP cannot be received");
-                        sleep(RECEIVE_PAUSE).await;
-                    }
-                },
+                // Once we have answered an offer, what comes is of the new payload types: changes go before packets.
+                biased;
                 change = self.changes.recv() => match change {
                     Some(Change::Add(track)) => add(*track, &mut sockets, &mut streams),
                     Some(Change::Payloads(index, payloads)) => {
@@ -127,6 +122,13 @@ impl Recording {
                         stream.voices.pass_time(started.elapsed());
                     }
                 }
+                received = receive(&sockets, &mut buffer) => match received {
+                    Ok((index, bytes, from)) => self.take(&mut streams[index], from, &buffer[..bytes], started.elapsed()),
+                    Err(error) => {
+                        warn!(call = %self.call.id(), %error, "RTP cannot be received");
+                        sleep(RECEIVE_PAUSE).await;
+                    }
+                },
             }
         };
         self.take_rest(&sockets, &mut streams, (&mut buffer, started));
