@@ -71,7 +71,7 @@ def llr(band, scores, speech_secs):
 
 
 def mixed(scores, band, other_share, fine_share):
-    """The score of a band's channels, from `scores` by all heads; `fine_share` by band."""
+    """The score of a band's channels, from `scores` by all heads as they ship; `fine_share` by band."""
     other, fine = ("telephone", "fine") if band == "full" else ("full", "fine-telephone")
     encoded = (1 - other_share) * scores[band] + other_share * scores[other]
     return (1 - fine_share[band]) * encoded + fine_share[band] * scores[fine]

@@ -35,10 +35,13 @@ MEASURES = (
         )
     ),
 )
-LAYERED = """convolutional stem and first {layers} transformer layers of Whisper base (OpenAI, MIT), {inner_neurons} feed-forward
-  neurons of each layer kept and solved again, weights rounded to 8 bits, run on chunks of 4 s normalised to their own
-  maximum. Outputs of the stem and of each layer, each frame lessened by what its kind of sound usually looks like (64 soft
-  classes)."""
+LAYERED = """convolutional stem and first transformer layer of Whisper base (OpenAI, MIT), {inner_neurons} feed-forward neurons of the
+  layer kept and solved again, weights rounded to 8 bits, run on chunks of 4 s normalised to their own maximum. Outputs of the
+  stem and of the layer, each frame lessened by what its kind of sound usually looks like (64 soft classes)."""
+TUNED = """- Tuned layer: the second layer of Whisper base, thinned likewise, run on every second frame (means of two) and trained on labels
+  together with a small network ({hidden} neurons) over the statistics of its outputs. It counts {share:g} of what is read off the
+  encoder, the kernel heads the rest.
+"""
 STEM_ALONE = """convolutional stem of Whisper base (OpenAI, MIT), weights rounded to 8 bits, run on chunks of 4 s normalised to their
   own maximum."""
 STEM_IS_WEAK = """- Telephone speech, of which the stem hears less than layers do: compare the rows "phone" and "val, telephone" with those
@@ -208,11 +211,13 @@ def _listed(values):
 
 def _design(size):
     """What the card says of a `sizes.Size`."""
-    heads = {name: dataclasses.asdict(settings) for name, settings in size.heads.items()}
+    networks = size.heads | ({"tuned": size.tuned} if size.tuned else {})
+    settings = {name: dataclasses.asdict(values) for name, values in networks.items()}
     return {
         "WEAKEST": "" if size.layers else STEM_IS_WEAK,
         "ENCODER": LAYERED.format(**vars(size)) if size.layers else STEM_ALONE,
-        "SETTINGS": "; ".join(f"{name}: {_listed(values)}" for name, values in heads.items()),
+        "TUNED": TUNED.format(hidden=size.tuned.hidden, share=size.tuned_share) if size.tuned else "",
+        "SETTINGS": "; ".join(f"{name}: {_listed(values)}" for name, values in settings.items()),
         "OWN_SHARE": f"{1 - size.other_share:g}",
         "OTHER_SHARE": f"{size.other_share:g}",
         "FINE_SHARE_TELEPHONE": f"{size.fine_share['telephone']:g}",

@@ -1,4 +1,4 @@
-"""What the heads owe to sources, generators, clips and kinds of copies: Markdown tables for LOG.md.
+"""What the kernel heads owe to sources, generators, clips and kinds of copies: Markdown tables for LOG.md.
 
     python curves.py --work WORK
 

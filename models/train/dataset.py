@@ -9,6 +9,7 @@ import numpy as np
 TELEPHONE_BELOW_HZ = 5500  # telephone copies measure up to 5,000 Hz, wide-band clips from 7,000
 LEAST_SPEECH_OUTPUTS = 25  # half a second of 20 ms outputs
 COPY_SYNTHESIS = ("vocoder", "codec")
+FOLDS = 5
 
 
 @dataclass
@@ -36,6 +37,11 @@ class Table:
         return ~np.isin(self.family, COPY_SYNTHESIS)
 
 
+def has_speech(outputs):
+    """Whether so many 20 ms outputs of speech are enough for statistics."""
+    return outputs >= LEAST_SPEECH_OUTPUTS
+
+
 def load_table(features_root, stats_root, conditions):
     """Rows with enough speech of every condition, in order."""
     parts, rows = [], []
@@ -44,7 +50,7 @@ def load_table(features_root, stats_root, conditions):
             index = list(csv.DictReader(file))
         stats = np.load(stats_root / condition / "stats.npy", mmap_mode="r")
         speech = np.load(stats_root / condition / "speech.npy")
-        keep = np.flatnonzero(speech >= LEAST_SPEECH_OUTPUTS)
+        keep = np.flatnonzero(has_speech(speech))
         fine = np.load(features_root / condition / "fine.npy", mmap_mode="r")
         parts.append((np.array(stats[keep]), speech[keep], np.array(fine[keep])))
         rows += [index[number] for number in keep]

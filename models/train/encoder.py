@@ -1,9 +1,11 @@
 """The frame encoder: Whisper's convolutional stem and first layers, with a level normalisation for fixed chunks.
 
 Input: raw log10 mel chunks [batch, 400, 80]. Output: [batch, 200, width x (1 + layers)], the output of the stem and of
-each layer side by side, one vector per 20 ms, less the mean of frames that sound alike where `content` is known.
+each layer side by side, one vector per 20 ms, less the mean of frames that sound alike where `content` is known; beside
+them that of the tuned layer, where there is one.
 """
 
+import copy
 import math
 
 import torch
@@ -40,6 +42,11 @@ class Layer(nn.Module):
         return x + self.ffn_out(functional.gelu(self.ffn_in(self.ffn_norm(x))))
 
 
+def at_half_rate(layer, x):
+    """`layer` on means of two neighbouring frames of `x` [batch, frames, width], each of its outputs twice."""
+    return layer(x.unflatten(1, (-1, 2)).mean(dim=2)).repeat_interleave(2, dim=1)
+
+
 class Encoder(nn.Module):
     def __init__(self, width, head_count, layer_count):
         super().__init__()
@@ -48,9 +55,10 @@ class Encoder(nn.Module):
         self.positions = nn.Parameter(torch.zeros(CHUNK_FRAMES // 2, width), requires_grad=False)
         self.layers = nn.ModuleList([Layer(width, head_count) for _ in range(layer_count)])
         self.head_count = head_count
-        self.width, self.statistics_width = width, 3 * width * (1 + layer_count)
+        self.width, self.statistics_width = width, 3 * width * (1 + layer_count)  # without the tuned layer's
         self.content = None  # class of sound from the layers' outputs: a Linear
         self.content_means = None  # [classes, width x (1 + layers)]
+        self.tuned = None  # a `Layer` behind the last one, see tuning.py
 
     @staticmethod
     def normalised(logmel):
@@ -63,6 +71,13 @@ class Encoder(nn.Module):
         x = functional.gelu(self.conv1(x))
         return functional.gelu(self.conv2(x)).transpose(1, 2)
 
+    def last_outputs(self, logmel):
+        """[batch, 200, width]: of the last layer, which the tuned one reads."""
+        x = self.stem(logmel) + self.positions
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
     def forward(self, logmel):
         outputs = [self.stem(logmel)]
         x = outputs[0] + self.positions
@@ -70,10 +85,23 @@ class Encoder(nn.Module):
             x = layer(x)
             outputs.append(x)
         out = torch.cat(outputs, dim=2)
-        if self.content is None:
-            return out
-        shares = torch.softmax(self.content(out[:, :, self.width :]), dim=2)
-        return out - shares @ self.content_means
+        if self.content is not None:
+            shares = torch.softmax(self.content(out[:, :, self.width :]), dim=2)
+            out = out - shares @ self.content_means
+        return out if self.tuned is None else torch.cat([out, at_half_rate(self.tuned, x)], dim=2)
+
+    def without_last_layer(self):
+        """Takes the last layer off; that layer."""
+        layer = self.layers[-1]
+        del self.layers[-1]
+        self.statistics_width -= 3 * self.width
+        return layer
+
+    def with_tuned(self, layer):
+        """A copy with the tuned `layer`."""
+        whole = copy.deepcopy(self)
+        whole.tuned = layer
+        return whole
 
     def without_content(self, weight, bias, means):
         """Takes out what `content.fit` found."""

@@ -89,8 +89,8 @@ def _norm(graph, x, weight, bias):
     return graph.op("LayerNormalization", x, weight, bias, axis=-1, epsilon=1e-5)
 
 
-def _attention(graph, x, state, heads):
-    frames, width = CHUNK_FRAMES // 2, state["attention_out.bias"].shape[0]
+def _attention(graph, x, state, heads, frames):
+    width = state["attention_out.bias"].shape[0]
     fused = graph.linear(x, state["attention_in.weight"], state["attention_in.bias"])
     split = graph.op("Transpose", graph.shaped(fused, frames, 3, heads, width // heads), perm=[1, 2, 0, 3])
     query, key, value = (graph.op("Gather", split, np.int64(part), axis=0) for part in range(3))
@@ -101,12 +101,29 @@ def _attention(graph, x, state, heads):
     return graph.linear(merged, state["attention_out.weight"], state["attention_out.bias"])
 
 
-def _layer(graph, x, state, heads):
+def _layer(graph, x, state, heads, frames=CHUNK_FRAMES // 2):
     normed = _norm(graph, x, state["attention_norm.weight"], state["attention_norm.bias"])
-    x = graph.op("Add", x, _attention(graph, normed, state, heads))
+    x = graph.op("Add", x, _attention(graph, normed, state, heads, frames))
     normed = _norm(graph, x, state["ffn_norm.weight"], state["ffn_norm.bias"])
     inner = graph.gelu(graph.linear(normed, state["ffn_in.weight"], state["ffn_in.bias"]))
     return graph.op("Add", x, graph.linear(inner, state["ffn_out.weight"], state["ffn_out.bias"]))
+
+
+def _at_half_rate(graph, x, state, heads):
+    """As `encoder.at_half_rate`."""
+    half, width = CHUNK_FRAMES // 4, state["attention_out.bias"].shape[0]
+    pairs = graph.op("ReduceMean", graph.shaped(x, 1, half, 2, width), axes=[2], keepdims=0)
+    out = graph.shaped(_layer(graph, pairs, state, heads, half), 1, half, 1, width)
+    return graph.shaped(graph.op("Concat", out, out, axis=2), 1, 2 * half, width)
+
+
+def _part(state, prefix):
+    return {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
+
+
+def embedding_dims(encoder):
+    """Width of what comes out of `encoder` for every 20 ms."""
+    return encoder.statistics_width // 3 + (encoder.width if encoder.tuned is not None else 0)
 
 
 def encoder_model(encoder):
@@ -119,7 +136,7 @@ def encoder_model(encoder):
         kernel = graph.weights(state[f"{name}.weight"], 0)
         x = graph.op("Conv", x, kernel, state[f"{name}.bias"], kernel_shape=[3], pads=[1, 1], strides=[stride])
         x = graph.gelu(x)
-    dimension = encoder.statistics_width // 3
+    dimension = embedding_dims(encoder)
     ends = ("logmel", [1, CHUNK_FRAMES, 80]), ("embeddings", [1, CHUNK_FRAMES // 2, dimension])
     if not encoder.layers:
         graph.op("Transpose", x, perm=[0, 2, 1], output="embeddings")
@@ -128,21 +145,29 @@ def encoder_model(encoder):
     outputs = [x]
     x = graph.op("Add", x, graph.op("Cast", state["positions"].astype(np.float16)[None], to=TensorProto.FLOAT))
     for index in range(len(encoder.layers)):
-        prefix = f"layers.{index}."
-        layer = {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
-        x = _layer(graph, x, layer, heads)
+        x = _layer(graph, x, _part(state, f"layers.{index}."), heads)
         outputs.append(x)
-    layers = graph.op("Concat", *outputs[1:], axis=2)
+    layers = outputs[1] if len(outputs) == 2 else graph.op("Concat", *outputs[1:], axis=2)
     shares = graph.op("Softmax", graph.linear(layers, state["content.weight"], state["content.bias"]), axis=-1)
     common = graph.op("MatMul", shares, graph.weights(state["content_means"], 1))
-    graph.op("Sub", graph.op("Concat", outputs[0], layers, axis=2), common, output="embeddings")
+    everything = graph.op("Concat", outputs[0], layers, axis=2)
+    if encoder.tuned is None:
+        graph.op("Sub", everything, common, output="embeddings")
+        return graph.model("encoder", *ends)
+    tuned = _at_half_rate(graph, x, _part(state, "tuned."), heads)
+    graph.op("Concat", graph.op("Sub", everything, common), tuned, axis=2, output="embeddings")
     return graph.model("encoder", *ends)
 
 
-def head_model(projection, head):
-    """The ONNX model of a `kernel.KernelHead` behind its `kernel.Projection`."""
-    graph = Graph()
-    centred = graph.op("Mul", graph.op("Sub", "stats", projection.mean[None]), 1 / projection.deviation[None])
+def _columns(graph, dims, start, end):
+    """`stats` [1, 3 dims] of embeddings from `start` to `end`."""
+    axis = np.array([2], np.int64)
+    part = graph.op("Slice", graph.shaped("stats", 1, 3, dims), np.array([start], np.int64), np.array([end], np.int64), axis)
+    return graph.shaped(part, 1, 3 * (end - start))
+
+
+def _kernel_head(graph, stats, projection, head):
+    centred = graph.op("Mul", graph.op("Sub", stats, projection.mean[None]), 1 / projection.deviation[None])
     point = graph.op("MatMul", centred, graph.weights(projection.axes, 1))
     landmarks = head.landmarks.numpy()
     products = graph.op("MatMul", point, graph.weights(np.ascontiguousarray(landmarks.T), 1))
@@ -151,6 +176,26 @@ def head_model(projection, head):
     distances = graph.op("Add", cross, np.square(landmarks).sum(1)[None].astype(np.float32))
     kernels = [graph.op("Exp", graph.op("Mul", distances, np.float32(-gamma))) for gamma in head.gammas]
     weights = head.weights.numpy() / np.float32(len(kernels))
-    total = graph.op("MatMul", kernels[0] if len(kernels) == 1 else graph.op("Sum", *kernels), weights)
-    graph.op("Add", total, head.bias.numpy()[None], output="outputs")
+    return graph.op("MatMul", kernels[0] if len(kernels) == 1 else graph.op("Sum", *kernels), weights)
+
+
+def head_model(projection, head):
+    """The ONNX model of a `kernel.KernelHead` behind its `kernel.Projection`."""
+    graph = Graph()
+    graph.op("Add", _kernel_head(graph, "stats", projection, head), head.bias.numpy()[None], output="outputs")
     return graph.model("head", ("stats", [1, len(projection.mean)]), ("outputs", [1, len(head.bias)]))
+
+
+def mixed_head_model(projection, head, tuned, share):
+    """The same and a `tuning.Tuned` that counts `share`, over statistics of embeddings with the tuned layer's behind."""
+    graph = Graph()
+    own = len(projection.mean) // 3
+    dims = own + len(tuned.mean) // 3
+    kernels = _kernel_head(graph, _columns(graph, dims, 0, own), projection, head)
+    state = {name: value.numpy() for name, value in tuned.state_dict().items()}
+    hidden = graph.linear(_columns(graph, dims, own, dims), state["hidden.weight"], state["hidden.bias"])
+    learned = graph.op("MatMul", graph.gelu(hidden), np.float32(share) * state["out.weight"].T)
+    bias = (1 - share) * head.bias.numpy() + share * state["out.bias"]
+    total = graph.op("Add", graph.op("Mul", kernels, np.float32(1 - share)), learned)
+    graph.op("Add", total, bias[None].astype(np.float32), output="outputs")
+    return graph.model("head", ("stats", [1, 3 * dims]), ("outputs", [1, 1]))

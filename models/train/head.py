@@ -12,7 +12,6 @@ import dataset
 import kernel
 from export import rounded
 
-FOLDS = 5
 # What a row of each condition counts in the training of each head; see LOG.md.
 CONDITION_WEIGHTS = {
     "full": {
@@ -87,8 +86,8 @@ def train(table, name, weights, settings):
         marks = np.ascontiguousarray(rounded(marks, 0))
         return kernel.fit_kernel_head(points[rows], targets[rows], weights[rows], marks, gammas, settings.ridge)
 
-    folds = dataset.source_folds(table, FOLDS)
-    without = [fitted(used[folds[used] != fold]) for fold in range(FOLDS)]
+    folds = dataset.source_folds(table, dataset.FOLDS)
+    without = [fitted(used[folds[used] != fold]) for fold in range(dataset.FOLDS)]
     outputs = np.zeros(targets.shape, np.float32)
     for fold, regression in enumerate(without):
         outputs[folds == fold] = regression(points[folds == fold])

@@ -2,8 +2,8 @@
 
     python parity.py --work WORK --program clonewatch --model BUNDLE [--size light] [--condition val-clean] [--clips N]
 
-Reads the features that the program exported in float32 and the head's weights from the bundle's graphs; clips of at
-most one window (4 s) count. Prints the largest difference and fails above 1e-3.
+Reads the features that the program exported in float32 and the encoder from WORK, and runs the bundle's heads in ONNX Runtime;
+clips of at most one window (4 s) count. Prints the largest difference and fails above 1e-3.
 """
 
 import argparse
@@ -14,9 +14,7 @@ import tomllib
 from pathlib import Path
 
 import numpy as np
-import onnx
 import torch
-from onnx import numpy_helper
 
 import bundle
 import calibrate
@@ -26,37 +24,6 @@ from sizes import SIZES
 
 LIMIT = 1e-3
 WINDOW_SECS = 4.0
-
-
-class GraphHead:
-    """A head read back from its ONNX file, evaluated in float64 so as not to share the program's rounding."""
-
-    def __init__(self, path):
-        graph = onnx.load(path).graph
-        values = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
-        outputs = {node.output[0]: node for node in graph.node}
-        dense = {
-            name: values[node.input[0]].astype(np.float64) * values[node.input[1]]
-            for name, node in outputs.items()
-            if node.op_type == "DequantizeLinear"
-        }
-        plain = {name: value.astype(np.float64) for name, value in values.items() if value.dtype == np.float32}
-        by_kind = {}
-        for node in graph.node:
-            constants = [plain[name] for name in node.input if name in plain] + [
-                dense[name] for name in node.input if name in dense
-            ]
-            by_kind.setdefault(node.op_type, []).extend(constants)
-        self.mean = by_kind["Sub"][0]
-        self.axes, self.landmarks, self.weights = by_kind["MatMul"]
-        factors = by_kind["Mul"]
-        self.inverse_deviation, self.gammas = factors[0], [-float(f) for f in factors[1:] if f.size == 1 and f != -2]
-        self.bias = float(by_kind["Add"][-1].flat[0])
-
-    def __call__(self, stats):
-        points = (stats.astype(np.float64) - self.mean) * self.inverse_deviation @ self.axes
-        distances = np.square(points).sum(1)[:, None] + np.square(self.landmarks).sum(0) - 2 * points @ self.landmarks
-        return (sum(np.exp(-gamma * distances) for gamma in self.gammas) @ self.weights)[:, 0] + self.bias
 
 
 def program_rows(args, protocol):
@@ -96,8 +63,11 @@ def main():
     args = parser.parse_args()
     torch.set_num_threads(1)
     manifest = tomllib.loads((args.model / "manifest.toml").read_text(encoding="utf-8"))
-    heads = {head: GraphHead(args.model / name) for head, name in bundle.HEAD_FILES.items()}
-    encoder = torch.load(args.work / SIZES[args.size].folder / "encoder.pt", weights_only=False)
+    heads = {head: bundle.session(args.model / name) for head, name in bundle.HEAD_FILES.items()}
+    kept = args.work / SIZES[args.size].folder
+    encoder, following = torch.load(kept / "encoder.pt", weights_only=False)
+    if following is not None:
+        encoder = encoder.with_tuned(torch.load(kept / "tuned.pt", weights_only=False)[0].layer)
     clips, fine, rows = program_rows(args, args.work / "copies" / args.condition / "protocol.csv")
     differences = []
     for (features, mask), fine_stats, row in zip(clips, fine, rows):
@@ -108,9 +78,8 @@ def main():
         speech = pooling.output_mask(mask)
         stats = pooling.statistics(*pooling.block_sums(outputs[: len(speech)], speech))[None]
         row["exact_speech_secs"] = mask.sum() / 100
-        scores = {
-            name: head(fine_stats[None] if name.startswith("fine") else stats)[0] for name, head in heads.items()
-        }
+        inputs = {name: fine_stats[None] if name.startswith("fine") else stats for name in heads}
+        scores = {name: head.run(None, {"stats": inputs[name]})[0][0, 0] for name, head in heads.items()}
         llr = expected_llr(manifest, scores, row)
         differences.append(abs(llr - float(row["llr"])))
     differences = np.array(differences)

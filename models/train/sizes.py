@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from tuning import TunedSettings
+
 
 @dataclass(frozen=True)
 class HeadSettings:
@@ -19,10 +21,12 @@ class Size:
     """One network; `folder` under WORK keeps what belongs to it alone."""
 
     folder: str
-    layers: int  # of the encoder, behind its stem
+    layers: int  # of the encoder, behind its stem, that the heads read
+    tuned: TunedSettings | None  # of the layer behind them that is trained on labels
     inner_neurons: int  # that are left in each layer's feed-forward block
     heads: dict  # `HeadSettings` by the head's name
-    other_share: float  # of the other band's head in the encoder's part of a score
+    tuned_share: float  # of the tuned layer in the encoder's part of a score
+    other_share: float  # of the other band's head in the rest of that part
     fine_share: dict  # of the band's fine head in a score, by band
 
 
@@ -30,7 +34,8 @@ SIZES = {
     # The fine heads lose least by being small.
     "standard": Size(
         folder=".",
-        layers=2,
+        layers=1,
+        tuned=TunedSettings(hidden=256, clips=48_000),
         inner_neurons=1024,
         heads={
             "full": HeadSettings(200, 5000),
@@ -38,13 +43,15 @@ SIZES = {
             "fine": HeadSettings(150, 4000),
             "fine-telephone": HeadSettings(80, 2500),
         },
+        tuned_share=0.65,
         other_share=0.4,
-        fine_share={"full": 0.4, "telephone": 0.2},
+        fine_share={"full": 0.3, "telephone": 0.15},
     ),
     # The stem alone: little more than a quarter of the time. What the layers hold is missed most on the telephone.
     "light": Size(
         folder="light",
         layers=0,
+        tuned=None,
         inner_neurons=0,
         heads={
             "full": HeadSettings(140, 3000),
@@ -52,6 +59,7 @@ SIZES = {
             "fine": HeadSettings(150, 4000),
             "fine-telephone": HeadSettings(100, 3000),
         },
+        tuned_share=0.0,
         other_share=0.4,
         fine_share={"full": 0.5, "telephone": 0.3},
     ),

@@ -1,6 +1,6 @@
 """From the corpus to a model bundle, in stages whose results are kept under --work and reused.
 
-    python train.py --corpus CORPUS --more MORE --work WORK --wheels WHEELS --program clonewatch --out ../clonewatch-6 \
+    python train.py --corpus CORPUS --more MORE --work WORK --wheels WHEELS --program clonewatch --out ../clonewatch-7 \
         --date DAY
 """
 
@@ -26,6 +26,7 @@ import head
 import inserts
 import pretrained
 import splice
+import tuning
 from encoder import pretrained_encoder
 from sizes import SIZES
 
@@ -83,10 +84,20 @@ class Part:
             condition = f"{split}-{name}"
             embed.embed_condition(encoder, self.work / "features" / condition, self.kept / "statistics" / condition)
 
+    def training(self):
+        """Names of the folders for training."""
+        return [f"{split}-{name}" for split, name in self.conditions if split == "train"]
+
     def table(self):
         """The rows for training."""
-        names = [f"{split}-{name}" for split, name in self.conditions if split == "train"]
-        return dataset.load_table(self.work / "features", self.kept / "statistics", names)
+        return dataset.load_table(self.work / "features", self.kept / "statistics", self.training())
+
+    def add_inputs(self, encoder, inputs):
+        """Adds those of the tuned layer for each row of the table to `inputs`, made so far as they are missing."""
+        for condition in self.training():
+            folder = self.kept / "inputs" / condition
+            tuning.keep_inputs(encoder, self.work / "features" / condition, folder)
+            inputs.add(folder, np.load(self.kept / "statistics" / condition / "speech.npy"))
 
 
 def parts(args):
@@ -99,27 +110,29 @@ def parts(args):
 def shipped_encoder(args):
     """Pretrained stem and layers, these thinned and without content, weights as 8 bits give them: training sees what ships.
 
-    Kept as `encoder.pt`. Statistics and heads belong to one encoder: delete them with it.
+    Kept as `encoder.pt` with the layer behind them, from which the tuned one starts (or None). Statistics and heads belong to
+    one encoder: delete them with it.
     """
     path, features = args.kept / "encoder.pt", args.work / "features"
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
         variables = pretrained.encoder_variables(pretrained.model_bytes(args.wheels, PRETRAINED))
-        encoder = pretrained_encoder(variables, args.size.layers)
+        encoder = pretrained_encoder(variables, args.size.layers + (args.size.tuned is not None))
         if encoder.layers:
             compress.thin(encoder, content.example_chunks(features), args.size.inner_neurons)
         for name, value in encoder.state_dict().items():
             if name.endswith("weight") and value.ndim > 1:
                 value.copy_(torch.from_numpy(export.rounded(value.numpy(), 0)))
+        following = encoder.without_last_layer() if args.size.tuned else None
         if encoder.layers:
             weight, bias, means = content.fit(content.example_frames(features, encoder), encoder.width)
             encoder.without_content(export.rounded(weight, 0), bias, export.rounded(means, 1))
-        torch.save(encoder, path)
+        torch.save((encoder, following), path)
     return torch.load(path, weights_only=False)
 
 
 def trained_heads(args, table):
-    """Heads by name, and by name their out-of-fold outputs [rows, outputs]."""
+    """Kernel heads by name, and by name their out-of-fold outputs [rows, outputs]."""
     heads, outputs = {}, {}
     for name in bundle.HEAD_FILES:
         path = args.kept / f"head-{name}.pt"
@@ -128,6 +141,31 @@ def trained_heads(args, table):
             torch.save(head.train(table, name, weights, args.size.heads[name]), path)
         heads[name], outputs[name] = torch.load(path, weights_only=False)
     return heads, outputs
+
+
+@dataclass
+class TunedLayer:
+    whole: tuning.Tuned
+    without: list  # `tuning.Tuned` by the fold it has not seen
+    scores: np.ndarray  # [rows], out of fold
+
+
+def tuned_layer(args, encoder, following, table):
+    """`TunedLayer`, or None where the size has none."""
+    if following is None:
+        return None
+    inputs = tuning.Inputs()
+    for part in parts(args):
+        part.add_inputs(encoder, inputs)
+    return TunedLayer(*tuning.trained(args.kept, inputs, table, following, args.size.tuned))
+
+
+def shipped_scores(outputs, tuned, size):
+    """Out-of-fold scores [rows] by head, as the heads ship: the tuned layer counts in those that read the encoder."""
+    scores = {name: values[:, 0] for name, values in outputs.items()}
+    for name in ("full", "telephone") if tuned else ():
+        scores[name] = (1 - size.tuned_share) * scores[name] + size.tuned_share * tuned.scores
+    return scores
 
 
 def out_of_fold_llrs(table, size, bands, scores):
@@ -184,18 +222,30 @@ def calibrated(table, size, scores, denoised):
     return bands, thresholds
 
 
+@dataclass
 class Writer:
-    """Writes bundles that share the encoder and the maps."""
+    """Writes bundles that share what is not trained on labels, and the maps."""
 
-    def __init__(self, args, encoder, bands):
-        self.date, self.size, self.bands, self.dims = args.date, args.size, bands, encoder.statistics_width // 3
-        self.encoder = export.encoder_model(encoder)
+    args: argparse.Namespace
+    encoder: torch.nn.Module
+    tuned: TunedLayer | None
+    bands: dict
 
     def write(self, out, heads, thresholds, fold=None, text="A bundle for measuring.\n"):
-        """With `fold` the regressions that have not seen that fold's sources."""
-        regressions = {name: part.regression if fold is None else part.without[fold] for name, part in heads.items()}
-        models = {name: export.head_model(heads[name].projection, value) for name, value in regressions.items()}
-        bundle.write_bundle(out, self.date, self.size, self.encoder, models, self.dims, self.bands, thresholds, text)
+        """With `fold` the layer and the regressions that have not seen that fold's sources."""
+        encoder, tuned = self.encoder, None
+        if self.tuned:
+            tuned = self.tuned.whole if fold is None else self.tuned.without[fold]
+            encoder = encoder.with_tuned(tuned.layer)
+        models = {name: self._head_model(name, head, fold, tuned) for name, head in heads.items()}
+        networks = export.encoder_model(encoder), models, export.embedding_dims(encoder)
+        bundle.write_bundle(out, self.args.date, self.args.size, *networks, self.bands, thresholds, text)
+
+    def _head_model(self, name, head, fold, tuned):
+        regression = head.regression if fold is None else head.without[fold]
+        if tuned is None or name.startswith("fine"):
+            return export.head_model(head.projection, regression)
+        return export.mixed_head_model(head.projection, regression, tuned, self.args.size.tuned_share)
 
 
 def insert_thresholds(args, writer, heads, thresholds):
@@ -215,15 +265,16 @@ def main():
     torch.set_num_threads(args.workers)
     for part in parts(args):
         part.make_features(args.program, args.workers)
-    encoder = shipped_encoder(args)
+    encoder, following = shipped_encoder(args)
     for part in parts(args):
         part.make_statistics(encoder)
     table = dataset.joined([part.table() for part in parts(args)])
     heads, outputs = trained_heads(args, table)
-    scores = {name: values[:, 0] for name, values in outputs.items()}
+    tuned = tuned_layer(args, encoder, following, table)
+    scores = shipped_scores(outputs, tuned, args.size)
     denoised = out_of_fold_denoised(table, outputs)
     bands, thresholds = calibrated(table, args.size, scores, denoised)
-    writer = Writer(args, encoder, bands)
+    writer = Writer(args, encoder, tuned, bands)
     thresholds["insert"], spliced = insert_thresholds(args, writer, heads, thresholds)
     spliced_row = inserts.file_line("train, sources held out", spliced, thresholds)
     print(json.dumps(thresholds), spliced_row, sep="\n")
