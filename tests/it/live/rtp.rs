@@ -85,10 +85,16 @@ fn a_pair_of_ports_is_caller_and_agent_and_only_the_clone_raises_an_alert() {
     (50..count).step_by(50).for_each(|i| cloned.insert(i, cloned[i - 3].clone()));
     cloned.insert(60, b"\x80\xC8 a report".to_vec());
     caller.send_to(b"stray", to(port)).unwrap();
-    send_together(&daemon, &[(&caller, to(port), cloned[..10].to_vec()), (&agent, to(port + 2), genuine[..10].to_vec())]);
+    send_together(
+        &daemon,
+        &[(&caller, to(port), cloned[..10].to_vec()), (&agent, to(port + 2), genuine[..10].to_vec())],
+    );
     let id = only_call(&daemon)["id"].as_str().unwrap().to_owned();
     let follower = follow(&daemon, &id);
-    send_together(&daemon, &[(&caller, to(port), cloned[10..].to_vec()), (&agent, to(port + 2), genuine[10..].to_vec())]);
+    send_together(
+        &daemon,
+        &[(&caller, to(port), cloned[10..].to_vec()), (&agent, to(port + 2), genuine[10..].to_vec())],
+    );
 
     let result = result_of(&daemon, &id);
     assert_eq!(channel(&result, 0), channel(&scanned(&sample(CLONED)), 0));
