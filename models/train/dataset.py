@@ -90,9 +90,14 @@ def balanced_weights(table, power=0.5, genuine_share=0.5):
     return weights * len(weights)
 
 
+def source_fold(source, folds, seed=0):
+    """Fold number of a source, dealt out by a hash of its name."""
+    return zlib.crc32(f"{seed}/{source}".encode()) % folds
+
+
 def source_folds(table, folds, seed=0):
-    """Fold number of each row: whole sources, dealt out by a hash of their name."""
-    return np.array([zlib.crc32(f"{seed}/{source}".encode()) % folds for source in table.source])
+    """Fold number of each row: whole sources."""
+    return np.array([source_fold(source, folds, seed) for source in table.source])
 
 
 def band_rows(table):

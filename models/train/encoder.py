@@ -71,24 +71,26 @@ class Encoder(nn.Module):
         x = functional.gelu(self.conv1(x))
         return functional.gelu(self.conv2(x)).transpose(1, 2)
 
-    def last_outputs(self, logmel):
-        """[batch, 200, width]: of the last layer, which the tuned one reads."""
-        x = self.stem(logmel) + self.positions
-        for layer in self.layers:
-            x = layer(x)
-        return x
-
-    def forward(self, logmel):
+    def _outputs(self, logmel):
+        """[batch, 200, width] each: of the stem and of each layer."""
         outputs = [self.stem(logmel)]
         x = outputs[0] + self.positions
         for layer in self.layers:
             x = layer(x)
             outputs.append(x)
+        return outputs
+
+    def last_outputs(self, logmel):
+        """[batch, 200, width]: of the last layer, which the tuned one reads."""
+        return self._outputs(logmel)[-1]
+
+    def forward(self, logmel):
+        outputs = self._outputs(logmel)
         out = torch.cat(outputs, dim=2)
         if self.content is not None:
             shares = torch.softmax(self.content(out[:, :, self.width :]), dim=2)
             out = out - shares @ self.content_means
-        return out if self.tuned is None else torch.cat([out, at_half_rate(self.tuned, x)], dim=2)
+        return out if self.tuned is None else torch.cat([out, at_half_rate(self.tuned, outputs[-1])], dim=2)
 
     def without_last_layer(self):
         """Takes the last layer off; that layer."""

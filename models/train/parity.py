@@ -2,8 +2,8 @@
 
     python parity.py --work WORK --program clonewatch --model BUNDLE [--size light] [--condition val-clean] [--clips N]
 
-Reads the features that the program exported in float32 and the encoder from WORK, and runs the bundle's heads in ONNX Runtime;
-clips of at most one window (4 s) count. Prints the largest difference and fails above 1e-3.
+Reads the features that the program exported in float32, and encoder, tuned layer and heads from WORK; clips of at most one
+window (4 s) count. Prints the largest difference and fails above 1e-3.
 """
 
 import argparse
@@ -40,6 +40,19 @@ def program_rows(args, protocol):
         return list(clips)[: args.clips], fine, [by_path[row["path"]] for row in index][: args.clips]
 
 
+def head_scores(heads, stats, fine_stats, mixed):
+    """Scores by name, of statistics [3, D] and those of the fine spectrum; `mixed` are the tuned layer, or None, and its share."""
+    tuned, share = mixed
+    scores = {name: head(fine_stats[None])[0, 0] for name, head in heads.items() if name.startswith("fine")}
+    for name in ("full", "telephone"):
+        own = len(heads[name].projection.mean) // 3
+        scores[name] = heads[name](stats[:, :own].reshape(1, -1))[0, 0]
+        if tuned is not None:
+            learned = tuned.logits(torch.from_numpy(stats[:, own:].reshape(1, -1)))
+            scores[name] = (1 - share) * scores[name] + share * float(learned[0])
+    return scores
+
+
 def expected_llr(manifest, scores, row):
     """As `Calibration::llr`: `scores` by all heads."""
     is_full = float(row["measured_bandwidth_hz"] or 0) >= manifest["calibration"]["split_hz"]
@@ -63,11 +76,14 @@ def main():
     args = parser.parse_args()
     torch.set_num_threads(1)
     manifest = tomllib.loads((args.model / "manifest.toml").read_text(encoding="utf-8"))
-    heads = {head: bundle.session(args.model / name) for head, name in bundle.HEAD_FILES.items()}
-    kept = args.work / SIZES[args.size].folder
+    size = SIZES[args.size]
+    kept = args.work / size.folder
+    heads = {name: torch.load(kept / f"head-{name}.pt", weights_only=False)[0] for name in bundle.HEAD_FILES}
     encoder, following = torch.load(kept / "encoder.pt", weights_only=False)
+    tuned = None
     if following is not None:
-        encoder = encoder.with_tuned(torch.load(kept / "tuned.pt", weights_only=False)[0].layer)
+        tuned, _ = torch.load(kept / "tuned.pt", weights_only=False)
+        encoder = encoder.with_tuned(tuned.layer)
     clips, fine, rows = program_rows(args, args.work / "copies" / args.condition / "protocol.csv")
     differences = []
     for (features, mask), fine_stats, row in zip(clips, fine, rows):
@@ -76,10 +92,9 @@ def main():
         with torch.inference_mode():
             outputs = encoder(torch.from_numpy(embed.chunked(features))).numpy()[0]
         speech = pooling.output_mask(mask)
-        stats = pooling.statistics(*pooling.block_sums(outputs[: len(speech)], speech))[None]
+        stats = pooling.statistics(*pooling.block_sums(outputs[: len(speech)], speech)).reshape(3, -1)
         row["exact_speech_secs"] = mask.sum() / 100
-        inputs = {name: fine_stats[None] if name.startswith("fine") else stats for name in heads}
-        scores = {name: head.run(None, {"stats": inputs[name]})[0][0, 0] for name, head in heads.items()}
+        scores = head_scores(heads, stats, fine_stats, (tuned, size.tuned_share))
         llr = expected_llr(manifest, scores, row)
         differences.append(abs(llr - float(row["llr"])))
     differences = np.array(differences)

@@ -47,7 +47,7 @@ SIZES = {
         other_share=0.4,
         fine_share={"full": 0.3, "telephone": 0.15},
     ),
-    # The stem alone: little more than a quarter of the time. What the layers hold is missed most on the telephone.
+    # The stem alone: less than a third of the time. What the layers hold is missed most on the telephone.
     "light": Size(
         folder="light",
         layers=0,

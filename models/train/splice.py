@@ -11,7 +11,6 @@ source, system, inserts (as `start-end start-end`, seconds).
 
 import argparse
 import csv
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +18,7 @@ import numpy as np
 import soundfile
 
 from corpus import SAMPLE_RATE_HZ, load_clips, read_samples
-
-FOLDS = 5
+from dataset import FOLDS, source_fold
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ PLANS = {
 
 
 def in_fold(clip, fold):
-    return fold is None or zlib.crc32(f"0/{clip.source}".encode()) % FOLDS == fold
+    return fold is None or source_fold(clip.source, FOLDS) == fold
 
 
 def grouped(clips, key):

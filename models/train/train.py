@@ -65,7 +65,7 @@ class Part:
 
     corpus: Path
     work: Path
-    kept: Path  # for statistics, which belong to one encoder
+    kept: Path  # for statistics and the tuned layer's inputs, which belong to one encoder
     conditions: list
 
     def make_features(self, program, workers):
@@ -110,8 +110,8 @@ def parts(args):
 def shipped_encoder(args):
     """Pretrained stem and layers, these thinned and without content, weights as 8 bits give them: training sees what ships.
 
-    Kept as `encoder.pt` with the layer behind them, from which the tuned one starts (or None). Statistics and heads belong to
-    one encoder: delete them with it.
+    Kept as `encoder.pt` with the layer behind them, from which the tuned one starts (or None). Statistics, heads, inputs
+    and the tuned layers belong to one encoder: delete them with it.
     """
     path, features = args.kept / "encoder.pt", args.work / "features"
     if not path.exists():
@@ -161,7 +161,10 @@ def tuned_layer(args, encoder, following, table):
 
 
 def shipped_scores(outputs, tuned, size):
-    """Out-of-fold scores [rows] by head, as the heads ship: the tuned layer counts in those that read the encoder."""
+    """Out-of-fold scores [rows] by head, as the heads ship: the tuned layer counts in those that read the encoder.
+
+    But its scores are of the chunk with the most speech, the program's of all of them: of long copies it hears more.
+    """
     scores = {name: values[:, 0] for name, values in outputs.items()}
     for name in ("full", "telephone") if tuned else ():
         scores[name] = (1 - size.tuned_share) * scores[name] + size.tuned_share * tuned.scores
@@ -237,15 +240,15 @@ class Writer:
         if self.tuned:
             tuned = self.tuned.whole if fold is None else self.tuned.without[fold]
             encoder = encoder.with_tuned(tuned.layer)
-        models = {name: self._head_model(name, head, fold, tuned) for name, head in heads.items()}
+        models = {name: self._head_model(name, part, fold, tuned) for name, part in heads.items()}
         networks = export.encoder_model(encoder), models, export.embedding_dims(encoder)
         bundle.write_bundle(out, self.args.date, self.args.size, *networks, self.bands, thresholds, text)
 
-    def _head_model(self, name, head, fold, tuned):
-        regression = head.regression if fold is None else head.without[fold]
+    def _head_model(self, name, part, fold, tuned):
+        regression = part.regression if fold is None else part.without[fold]
         if tuned is None or name.startswith("fine"):
-            return export.head_model(head.projection, regression)
-        return export.mixed_head_model(head.projection, regression, tuned, self.args.size.tuned_share)
+            return export.head_model(part.projection, regression)
+        return export.mixed_head_model(part.projection, regression, tuned, self.args.size.tuned_share)
 
 
 def insert_thresholds(args, writer, heads, thresholds):

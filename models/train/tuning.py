@@ -229,6 +229,7 @@ def trained(folder, inputs, table, layer, settings):
     weights = dataset.balanced_weights(table) * np.array([CONDITION_WEIGHTS.get(name, 0.0) for name in table.condition])
     weights[~dataset.has_speech(inputs.mask().sum(axis=1))] = 0.0
     folds = dataset.source_folds(table, dataset.FOLDS)
+    assert inputs.starts[-1] == len(folds), "inputs are of other rows than the table"
     out_of_fold, without = np.zeros(len(folds), np.float32), []
 
     def kept(name, held):

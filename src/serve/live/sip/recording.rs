@@ -102,7 +102,8 @@ impl Recording {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (ending, is_ours) = loop {
             tokio::select! {
-                // Once we have answered an offer, what comes is of the new payload types: changes go before packets.
+                // Once we have answered an offer, what comes is of the new payload types: changes go before packets. Those
+                // that still wait are read by the new types, too: a type does not change its meaning (RFC 3264, 8.3.2).
                 biased;
                 change = self.changes.recv() => match change {
                     Some(Change::Add(track)) => add(*track, &mut sockets, &mut streams),
