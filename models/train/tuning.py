@@ -139,17 +139,16 @@ class Tuned(nn.Module):
     @torch.no_grad()
     def as_shipped(self):
         """With the standardisation inside the hidden layer and weights as 8 bits give them."""
-        weight = self.hidden.weight / self.deviation
-        self.hidden.bias -= weight @ self.mean
-        self.hidden.weight.copy_(weight)
+        self.hidden.weight /= self.deviation
+        for parameter in (*self.layer.parameters(), self.hidden.weight):
+            if parameter.ndim > 1:
+                parameter.copy_(torch.from_numpy(rounded(parameter.numpy(), 0)))
+        self.hidden.bias -= self.hidden.weight @ self.mean
         self.out.weight /= self.unit
         self.out.bias /= self.unit
         self.unit.fill_(1.0)
         self.mean.zero_()
         self.deviation.fill_(1.0)
-        for parameter in (*self.layer.parameters(), self.hidden.weight):
-            if parameter.ndim > 1:
-                parameter.copy_(torch.from_numpy(rounded(parameter.numpy(), 0)))
         return self.requires_grad_(False).eval()
 
 
