@@ -59,7 +59,7 @@ def golden_recording(seed=7):
     return np.round(0.5 * 32767 * out / np.abs(out).max()).astype(np.int16)
 
 
-def session(path):
+def _session(path):
     """Unoptimised: ONNX Runtime would multiply by 8-bit weights in 8 bits."""
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -75,14 +75,14 @@ def _write_golden(out_dir):
     mask = np.zeros(len(features), bool)
     for start, end in speech:
         mask[start:end] = True
-    outputs = session(out_dir / "encoder.onnx").run(None, {"logmel": chunked(features)})[0][0]
+    outputs = _session(out_dir / "encoder.onnx").run(None, {"logmel": chunked(features)})[0][0]
     fine_stats = fine.clip_statistics(samples, mask)
     mask = pooling.output_mask(mask)
     stats = pooling.statistics(*pooling.block_sums(outputs[: len(mask)], mask))
     scores = {}
     for head, name in HEAD_FILES.items():
         inputs = fine_stats if head.startswith("fine") else stats
-        outputs = session(out_dir / name).run(None, {"stats": inputs[None]})[0][0]
+        outputs = _session(out_dir / name).run(None, {"stats": inputs[None]})[0][0]
         scores |= {label: round(float(value), 5) for label, value in zip((head, f"{head}-denoised"), outputs)}
     points = [(frame, band) for frame in (0, 57, 123, 200, 355) for band in (0, 13, 40, 79)]
     values = [{"frame": f, "band": b, "value": round(float(features[f, b]), 5)} for f, b in points]

@@ -127,7 +127,7 @@ def embedding_dims(encoder):
 
 
 def encoder_model(encoder):
-    """The ONNX model of an `encoder.Encoder`: of its stem alone, or with layers and what `content.fit` found."""
+    """The ONNX model of an `encoder.Encoder`: of its stem alone, or with layers, what `content.fit` found and a tuned layer."""
     graph = Graph()
     state = {name: value.detach().numpy() for name, value in encoder.state_dict().items()}
     heads = encoder.head_count
@@ -151,9 +151,6 @@ def encoder_model(encoder):
     shares = graph.op("Softmax", graph.linear(layers, state["content.weight"], state["content.bias"]), axis=-1)
     common = graph.op("MatMul", shares, graph.weights(state["content_means"], 1))
     everything = graph.op("Concat", outputs[0], layers, axis=2)
-    if encoder.tuned is None:
-        graph.op("Sub", everything, common, output="embeddings")
-        return graph.model("encoder", *ends)
     tuned = _at_half_rate(graph, x, _part(state, "tuned."), heads)
     graph.op("Concat", graph.op("Sub", everything, common), tuned, axis=2, output="embeddings")
     return graph.model("encoder", *ends)

@@ -70,7 +70,8 @@ pub(super) fn pace<T>(
 ) {
     let heard_secs = || daemon.metric("clonewatch_live_audio_seconds_total", "");
     let (start, count) = (std::time::Instant::now(), parts.len());
-    let (mut allowed_secs, mut sent_secs) = (heard_secs() + LEAD_SECS, heard_secs());
+    let mut sent_secs = heard_secs();
+    let mut allowed_secs = sent_secs + LEAD_SECS;
     for (index, part) in parts.enumerate() {
         sent_secs += send(part);
         if sent_secs > allowed_secs {
