@@ -153,7 +153,7 @@ def _harsh(samples, rng, voices):
     return out
 
 
-def _val_phone(samples, rng, _voices):
+def through_val_telephone(samples, rng):
     """300-3400 Hz, then G.711, G.726 or GSM at 8 kHz; a quarter of the clips lose 3 % of their packets."""
     out = effects.at_peak(effects.band_limited(samples, 300, 3400, order=6), 0.7)
     out = codecs_av.round_trip(out, ("mulaw", "alaw", "g726-32", "gsm")[rng.integers(4)])
@@ -164,7 +164,7 @@ def _val_babble(samples, rng, voices):
     return effects.mixed(samples, effects.babble(len(samples), rng, voices), 15.0)
 
 
-# Copies of every clip by kind; the second and third are called phone2, phone3 and so on. Babble is only measured.
+# Copies of every clip by kind; the second and third are called phone2, phone3 and so on.
 KINDS = {
     "phone": (_phone, 3),
     "channel": (_channel, 2),
@@ -179,7 +179,7 @@ KINDS = {
 }
 TRAIN = {f"{name}{number}": kind for name, (kind, copies) in KINDS.items() for number in ("", 2, 3)[:copies]}
 VAL = {
-    "phone": _val_phone,
+    "phone": lambda samples, rng, _voices: through_val_telephone(samples, rng),
     "mp3-48k": lambda samples, _rng, _voices: codecs_av.round_trip(samples, "mp3-16k-48"),
     "opus-16k": lambda samples, _rng, _voices: codecs_av.round_trip(samples, "opus-16"),
     "babble-15db": _val_babble,

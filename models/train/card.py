@@ -7,7 +7,6 @@ import subprocess
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
 
 import augment
 import calibrate
@@ -169,7 +168,7 @@ def out_of_fold_rows(table, llrs, denoised, thresholds):
 def _splice_lines(args, thresholds, plans):
     lines = []
     for plan in plans:
-        for band, condition in (("", None), (", telephone", augment.VAL["phone"])):
+        for band, condition in (("", None), (", telephone", augment.through_val_telephone)):
             name = "val" + ("" if plan == "short" else f", {plan}") + band
             folder = args.work / "splices" / name.replace(", ", "-")
             if not (folder / "protocol.csv").exists():
@@ -178,14 +177,14 @@ def _splice_lines(args, thresholds, plans):
     return lines
 
 
-def splice_table(args, thresholds, train_row):
-    """Recordings with cloned inserts; `train_row` is that of training sources."""
+def splice_table(args, thresholds, train_rows):
+    """Recordings with cloned inserts; `train_rows` are those of training sources."""
     head = (
         "| recordings | genuine / spliced | genuine: as a whole % | by insert rule % | either % | spliced: as a whole % "
         "| by insert rule % | either % | genuine windows below insert.spoof_below % | cloned windows % |\n"
         "|---|---|---|---|---|---|---|---|---|---|"
     )
-    return "\n".join([head, train_row, *_splice_lines(args, thresholds, ("short", "long", "several"))])
+    return "\n".join([head, *train_rows, *_splice_lines(args, thresholds, ("short", "long", "several"))])
 
 
 def reversed_table(args, thresholds):
@@ -225,7 +224,7 @@ def _design(size):
     }
 
 
-def text(args, thresholds, out_of_fold, spliced_row):
+def text(args, thresholds, out_of_fold, spliced_rows):
     runner, clean_scores = Runner(args), args.kept / "val-clean-scores.csv"
     conditions = condition_table(runner, clean_scores)
     voices.add_columns(clean_scores, args.corpus)
@@ -237,7 +236,7 @@ def text(args, thresholds, out_of_fold, spliced_row):
         "CONDITIONS": conditions,
         "BREAKDOWN": breakdown_table(runner, clean_scores, BREAKDOWN),
         "OUT_OF_FOLD": out_of_fold,
-        "SPLICED": splice_table(args, thresholds, spliced_row),
+        "SPLICED": splice_table(args, thresholds, spliced_rows),
         "REVERSED": reversed_table(args, thresholds),
         "GENUINE_ERRORS": genuine_errors,
         "SPOOF_ERRORS": spoof_errors,

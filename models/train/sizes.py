@@ -35,7 +35,7 @@ SIZES = {
     "standard": Size(
         folder=".",
         layers=1,
-        tuned=TunedSettings(hidden=256, clips=48_000),
+        tuned=TunedSettings(hidden=256, clips=144_000),
         inner_neurons=1024,
         heads={
             "full": HeadSettings(200, 5000),
@@ -45,7 +45,7 @@ SIZES = {
         },
         tuned_share=0.65,
         other_share=0.4,
-        fine_share={"full": 0.3, "telephone": 0.15},
+        fine_share={"full": 0.3, "telephone": 0.1},
     ),
     # The stem alone: less than a third of the time. What the layers hold is missed most on the telephone.
     "light": Size(

@@ -11,6 +11,7 @@ source, system, inserts (as `start-end start-end`, seconds).
 
 import argparse
 import csv
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,7 +105,7 @@ def with_inserts(around, voices, corpus, plan, rng):
 def write_files(corpus, out, split, files, fold=None, condition=None, plan="short"):
     """Writes `files` recordings, half of them with inserts, and `protocol.csv`; seeded by split and fold.
 
-    `condition` is a function of `augment.py` that each finished recording goes through.
+    `condition` is a function of samples and a generator of random numbers that each finished recording goes through.
     """
     out.mkdir(parents=True, exist_ok=True)
     plan = PLANS[plan]
@@ -131,7 +132,7 @@ def write_files(corpus, out, split, files, fold=None, condition=None, plan="shor
         if spans:
             row["inserts"] = " ".join(f"{starts[first]:.2f}-{starts[end]:.2f}" for first, end in spans)
         if condition:
-            samples = condition(samples, np.random.default_rng(number), None)
+            samples = condition(samples, np.random.default_rng(number))
         soundfile.write(out / row["path"], np.clip(samples, -0.99, 0.99), SAMPLE_RATE_HZ, subtype="PCM_16")
         rows.append(row)
     with open(out / "protocol.csv", "w", newline="", encoding="utf-8") as file:

@@ -1,6 +1,6 @@
 """From the corpus to a model bundle, in stages whose results are kept under --work and reused.
 
-    python train.py --corpus CORPUS --more MORE --work WORK --wheels WHEELS --program clonewatch --out ../clonewatch-7 \
+    python train.py --corpus CORPUS --more MORE --work WORK --wheels WHEELS --program clonewatch --out ../clonewatch-8 \
         --date DAY
 """
 
@@ -38,6 +38,12 @@ MAP_CONDITIONS = ("offset", *THRESHOLD_CONDITIONS)  # with harsher ones all LLRs
 FALSE_ALARM_RATIO = 0.005  # of out-of-fold genuine clips: on other sources it has been up to twice as many
 BONA_FIDE_MISS_RATIO = 0.05
 DENOISED_ABOVE = 0.3  # two clean clips in a hundred measure more, two thirds of denoised copies; see LOG.md
+INSERT_KINDS = {  # of recordings: plan of `splice.py`, and what each goes through
+    "short": ("short", None),
+    "short, telephone": ("short", augment.through_telephone),
+    "long": ("long", None),
+    "long, telephone": ("long", augment.through_telephone),
+}
 INSERT_FOLDS, INSERT_FILES, INSERT_FALSE_ALARM_RATIO = (0, 2, 3), 150, 0.01
 NO_INSERTS = {"spoof_below": -99.0, "drop_nats": 99.0, "min_windows": 2}
 
@@ -161,10 +167,7 @@ def tuned_layer(args, encoder, following, table):
 
 
 def shipped_scores(outputs, tuned, size):
-    """Out-of-fold scores [rows] by head, as the heads ship: the tuned layer counts in those that read the encoder.
-
-    But its scores are of the chunk with the most speech, the program's of all of them: of long copies it hears more.
-    """
+    """Out-of-fold scores [rows] by head, as the heads ship: the tuned layer counts in those that read the encoder."""
     scores = {name: values[:, 0] for name, values in outputs.items()}
     for name in ("full", "telephone") if tuned else ():
         scores[name] = (1 - size.tuned_share) * scores[name] + size.tuned_share * tuned.scores
@@ -252,15 +255,17 @@ class Writer:
 
 
 def insert_thresholds(args, writer, heads, thresholds):
-    """Thresholds of the insert rule, from spliced files of sources that their bundle's heads have not seen."""
-    recordings = []
+    """Thresholds of the insert rule, and the recordings of held-out sources that they are chosen on, by kind."""
+    recordings = {kind: [] for kind in INSERT_KINDS}
     for fold in INSERT_FOLDS:
-        model_dir, folder = args.kept / f"without-fold-{fold}", args.work / "splices" / f"train-fold-{fold}"
+        model_dir = args.kept / f"without-fold-{fold}"
         writer.write(model_dir, heads, thresholds, fold)
-        if not (folder / "protocol.csv").exists():
-            splice.write_files(args.corpus, folder, "train", INSERT_FILES, fold)
-        recordings += inserts.scanned(args.program, model_dir, folder)
-    return inserts.chosen_insert(recordings, thresholds, INSERT_FALSE_ALARM_RATIO), recordings
+        for kind, (plan, condition) in INSERT_KINDS.items():
+            folder = args.work / "splices" / f"train-{kind.replace(', ', '-')}-fold-{fold}"
+            if not (folder / "protocol.csv").exists():
+                splice.write_files(args.corpus, folder, "train", INSERT_FILES, fold, condition, plan)
+            recordings[kind] += inserts.scanned(args.program, model_dir, folder)
+    return inserts.chosen_insert(recordings.values(), thresholds, INSERT_FALSE_ALARM_RATIO), recordings
 
 
 def main():
@@ -279,11 +284,13 @@ def main():
     bands, thresholds = calibrated(table, args.size, scores, denoised)
     writer = Writer(args, encoder, tuned, bands)
     thresholds["insert"], spliced = insert_thresholds(args, writer, heads, thresholds)
-    spliced_row = inserts.file_line("train, sources held out", spliced, thresholds)
-    print(json.dumps(thresholds), spliced_row, sep="\n")
+    spliced_rows = [
+        inserts.file_line(f"train, sources held out, {kind}", recordings, thresholds) for kind, recordings in spliced.items()
+    ]
+    print(json.dumps(thresholds), *spliced_rows, sep="\n")
     writer.write(args.out, heads, thresholds)
     rows = card.out_of_fold_rows(table, out_of_fold_llrs(table, args.size, bands, scores), denoised, thresholds)
-    text = card.text(args, thresholds, rows, spliced_row)
+    text = card.text(args, thresholds, rows, spliced_rows)
     writer.write(args.out, heads, thresholds, text=text)
 
 

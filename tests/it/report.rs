@@ -72,7 +72,7 @@ fn the_same_input_gives_the_same_bytes() {
     );
     assert_eq!(first.matches("data:image/png;base64,").count(), 4, "a picture per judged channel");
     assert!(first.contains("Channel 0: Likely genuine") && first.contains("Channel 1: Likely cloned"));
-    assert!(first.contains("Moderate evidence (LLR −3."), "how sure is on top, for each channel");
+    assert!(first.contains("Moderate evidence (LLR −4."), "how sure is on top, for each channel");
     assert_eq!(first.matches("id=\"file-").count(), 3);
 }
 
