@@ -24,7 +24,7 @@ pub fn embedded_files() -> BundleFiles {
     bundle!("clonewatch-8")
 }
 
-/// Files of the embedded light bundle: less than a third of the time, for many calls on a small machine; it hears
+/// Files of the embedded light bundle: about a third of the time, for many calls on a small machine; it hears
 /// less on the telephone (see its card).
 pub fn embedded_light_files() -> BundleFiles {
     bundle!("clonewatch-6-light")
