@@ -9,6 +9,7 @@ use super::{
 use crate::{
     features::{CHUNK_FRAMES, FINE_DIMS, FeatureSpec, FineStats, MEL_BANDS},
     policy::thresholds_fault,
+    speech::Quality,
 };
 
 /// The bytes of a bundle by file name.
@@ -131,8 +132,8 @@ impl ModelBundle {
     }
 
     /// Calibrated LLR of a span's scores; see [`super::Calibration::llr`].
-    pub fn llr(&self, scores: HeadScores, bandwidth_hz: Option<u32>, speech_secs: f64) -> Llr {
-        self.manifest.calibration.llr(scores, bandwidth_hz, speech_secs)
+    pub fn llr(&self, scores: HeadScores, quality: &Quality, speech_secs: f64) -> Llr {
+        self.manifest.calibration.llr(scores, quality, speech_secs)
     }
 }
 

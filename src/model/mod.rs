@@ -14,7 +14,7 @@ mod network;
 mod pool;
 
 pub use bundle::{BundleFiles, MAX_BUNDLE_FILE_BYTES, ModelBundle, ModelError};
-pub use calibration::{Calibration, FineShare, Knot};
+pub use calibration::{Calibration, FineShare, Knot, Noise};
 pub use card::{MeasuredErrors, PassageErrors};
 pub use embedded::{embedded_files, embedded_light_files};
 pub use manifest::{Denoised, Insert, Manifest, Network as NetworkShape, Thresholds};

@@ -151,16 +151,16 @@ impl Screener {
     fn running(&self, windows: &Windows, quality: Quality) -> Running {
         let model = &self.encoder.model;
         let (recent, secs) = windows.recent_scores(RECENT_SECS).unzip();
-        let recent_llr = recent.zip(secs).map(|(scores, secs)| model.llr(scores, quality.bandwidth_hz, secs));
+        let recent_llr = recent.zip(secs).map(|(scores, secs)| model.llr(scores, &quality, secs));
         Running { evidence: self.evidence(windows, quality), recent_llr }
     }
 
     fn evidence(&self, windows: &Windows, quality: Quality) -> Evidence {
         let duration_secs = self.front.duration_secs();
         let model = &self.encoder.model;
-        let segments = windows.segments(model, quality.bandwidth_hz, duration_secs);
+        let segments = windows.segments(model, &quality, duration_secs);
         let scores = windows.mean_scores();
-        let llr = scores.map(|scores| model.llr(scores, quality.bandwidth_hz, quality.speech_secs));
+        let llr = scores.map(|scores| model.llr(scores, &quality, quality.speech_secs));
         let denoised = scores.map(|scores| model.denoised(scores, quality.bandwidth_hz));
         Evidence { llr, denoised, segments, duration_secs, quality }
     }

@@ -8,7 +8,7 @@ use crate::{
     model::{
         BLOCK_EMBEDDING_FRAMES, BandScores, BlockStats, CmScore, HeadScores, ModelBundle, ModelError, embedding_mask,
     },
-    speech::FrameClass,
+    speech::{FrameClass, Quality},
 };
 
 /// Blocks (seconds) in a window.
@@ -127,13 +127,13 @@ impl Windows {
         mean_of(&self.scored[recent..])
     }
 
-    /// The windows as segments with LLRs, given the channel's bandwidth and length.
-    pub(super) fn segments(&self, model: &ModelBundle, bandwidth_hz: Option<u32>, duration_secs: f64) -> Vec<Segment> {
+    /// The windows as segments with LLRs, given the channel's quality and length.
+    pub(super) fn segments(&self, model: &ModelBundle, quality: &Quality, duration_secs: f64) -> Vec<Segment> {
         let segment = |window: &Window| Segment {
             start_secs: window.start_block as f64,
             end_secs: ((window.start_block + WINDOW_BLOCKS) as f64).min(duration_secs),
             speech_secs: window.speech_secs,
-            llr: window.scores.map(|scores| model.llr(scores, bandwidth_hz, window.speech_secs)),
+            llr: window.scores.map(|scores| model.llr(scores, quality, window.speech_secs)),
             why_not: window.why_not,
         };
         self.scored.iter().map(segment).collect()
