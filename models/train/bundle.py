@@ -110,6 +110,8 @@ def _manifest(bundle_id, date, embedding_dims, size, bands, thresholds, hashes):
     lines += _table("network", network)
     lines += _table("calibration", {"split_hz": dataset.TELEPHONE_BELOW_HZ, "other_share": size.other_share})
     lines += _table("calibration.fine_share", size.fine_share)
+    noise = {"loud_db": calibrate.LOUD_NOISE_DB, "faint_db": calibrate.FAINT_NOISE_DB}
+    lines += _table("calibration.noise", noise | {name: round(band.noise, 5) for name, band in bands.items()})
     for name, band in bands.items():
         for secs, scale in zip(calibrate.KNOTS_SECS, band.scales):
             knot = {"speech_secs": secs, "scale": round(scale, 5), "offset": round(-scale * band.neutral, 5)}

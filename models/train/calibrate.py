@@ -1,4 +1,4 @@
-"""From raw scores to log-likelihood ratios: affine maps by band and by seconds of speech, and decision thresholds.
+"""From raw scores to log-likelihood ratios: affine maps by band, noise and seconds of speech, and decision thresholds.
 
 Everything here is fitted on out-of-fold scores of training sources.
 """
@@ -10,15 +10,18 @@ from scipy.optimize import minimize
 
 KNOTS_SECS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 LEAST_CLIPS = 500  # genuine ones of a kind, to read a tail from
+LOUD_NOISE_DB, FAINT_NOISE_DB = 18.0, 25.0  # SNRs at which noise has moved scores as far as it does, and not yet
+NOISE_BINS_DB = (10.0, 15.0, 20.0, 25.0, 30.0, 40.0)
 CLIP_SECS = 3.5  # usual speech in one clip, the length at which scale and offset are fitted
 
 
 @dataclass
 class BandMap:
-    """LLR = scale (score - neutral), at each of `KNOTS_SECS`."""
+    """LLR = scale (score - neutral - noise * noise_share(SNR)), the scale at each of `KNOTS_SECS`."""
 
     neutral: float
     scales: list
+    noise: float
 
 
 def logistic_fit(scores, is_genuine, weights):
@@ -36,6 +39,34 @@ def logistic_fit(scores, is_genuine, weights):
     return minimize(cost, np.array([2.0, 0.0]), jac=True, method="L-BFGS-B").x
 
 
+def noise_share(snr_db):
+    """How far noise has moved the scores of speech at `snr_db`: 0-1, linear between; 0 where it is NaN."""
+    share = (FAINT_NOISE_DB - snr_db) / (FAINT_NOISE_DB - LOUD_NOISE_DB)
+    return np.clip(np.nan_to_num(share, nan=0.0), 0.0, 1.0)
+
+
+def noise_shift(scores, is_genuine, weights, snr_db):
+    """What loud noise adds to `scores`, at least 0.
+
+    Both classes count alike in each of `NOISE_BINS_DB`, so that the SNR itself says nothing about the class.
+    """
+    weights, bins = weights.copy(), np.digitize(np.nan_to_num(snr_db, nan=np.inf), NOISE_BINS_DB)
+    for number in np.unique(bins):
+        for side in (is_genuine, ~is_genuine):
+            rows = (bins == number) & side
+            weights[rows] *= np.mean(bins == number) / max(weights[rows].sum(), 1e-9)
+    share = noise_share(snr_db)
+    sign = np.where(is_genuine, 1.0, -1.0)
+    inputs = np.stack([scores, np.ones(len(scores)), -share])
+
+    def cost(parameters):
+        margin = sign * (parameters @ inputs)
+        return weights @ np.logaddexp(0, -margin), inputs @ (-weights * sign / (1 + np.exp(margin)))
+
+    scale, _, shift = minimize(cost, np.array([2.0, 0.0, 0.0]), jac=True, method="L-BFGS-B").x
+    return max(0.0, float(shift / scale))
+
+
 def variance_shares(scores, group):
     """Variance of scores between groups (one speaker of one system) and within, per clip of usual length."""
     within, pairs, means = 0.0, 0, []
@@ -49,14 +80,17 @@ def variance_shares(scores, group):
     return max(np.var(scores) - within, 0.1 * np.var(scores)), within
 
 
-def fit_band(scores, is_genuine, weights, group):
-    """The map of one band. Averaging n clips leaves the variance between speakers and divides that within by n."""
+def fit_band(scores, is_genuine, weights, group, noise):
+    """The map of one band, `scores` being without what `noise` adds.
+
+    Averaging n clips leaves the variance between speakers and divides that within by n.
+    """
     scale, offset = logistic_fit(scores, is_genuine, weights)
     shares = [variance_shares(scores[side], group[side]) for side in (is_genuine, ~is_genuine)]
     between, within = np.mean([share[0] for share in shares]), np.mean([share[1] for share in shares])
     usual = between + within
     scales = [float(scale * usual / (between + within * CLIP_SECS / secs)) for secs in KNOTS_SECS]
-    return BandMap(neutral=float(-offset / scale), scales=scales)
+    return BandMap(neutral=float(-offset / scale), scales=scales, noise=noise)
 
 
 def moderated(band, factor):
@@ -64,10 +98,10 @@ def moderated(band, factor):
     return replace(band, scales=[factor * scale for scale in band.scales])
 
 
-def llr(band, scores, speech_secs):
+def llr(band, scores, speech_secs, snr_db):
     """LLRs as the program computes them: scale and offset linear in ln(seconds) between knots."""
     scale = np.interp(np.log(np.maximum(speech_secs, 1e-3)), np.log(KNOTS_SECS), band.scales)
-    return scale * (scores - band.neutral)
+    return scale * (scores - band.neutral - band.noise * noise_share(snr_db))
 
 
 def mixed(scores, band, other_share, fine_share):

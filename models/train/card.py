@@ -217,6 +217,8 @@ def _design(size):
         "ENCODER": LAYERED.format(**vars(size)) if size.layers else STEM_ALONE,
         "TUNED": TUNED.format(hidden=size.tuned.hidden, share=size.tuned_share) if size.tuned else "",
         "SETTINGS": "; ".join(f"{name}: {_listed(values)}" for name, values in settings.items()),
+        "LOUD_NOISE_DB": f"{calibrate.LOUD_NOISE_DB:g}",
+        "FAINT_NOISE_DB": f"{calibrate.FAINT_NOISE_DB:g}",
         "OWN_SHARE": f"{1 - size.other_share:g}",
         "OTHER_SHARE": f"{size.other_share:g}",
         "FINE_SHARE_TELEPHONE": f"{size.fine_share['telephone']:g}",

@@ -27,6 +27,7 @@ class Table:
     speaker: np.ndarray
     condition: np.ndarray
     bandwidth_hz: np.ndarray  # as the program measures it; 0 where it could not
+    snr_db: np.ndarray  # likewise; NaN where it could not
     path: np.ndarray
 
     def take(self, rows):
@@ -70,6 +71,7 @@ def load_table(features_root, stats_root, conditions):
         speaker=column("speaker"),
         condition=column("condition"),
         bandwidth_hz=np.array([float(row["measured_bandwidth_hz"] or 0) for row in rows]),
+        snr_db=np.array([float(row["snr_db"] or "nan") for row in rows]),
         path=column("path"),
     )
 

@@ -15,7 +15,7 @@ from export import rounded
 # What a row of each condition counts in the training of each head; see LOG.md.
 CONDITION_WEIGHTS = {
     "full": {
-        "clean": 1.0, "offset": 1.0, "speed": 0.5, "speed2": 0.5, "denoised": 0.3, "harsh": 0.07,
+        "clean": 1.0, "offset": 1.0, "speed": 0.5, "speed2": 0.5, "denoised": 0.3, "harsh": 0.07, "babble": 0.15,
         "phone": 0.1, "phone2": 0.1, "phone3": 0.1,
     },
     "telephone": {

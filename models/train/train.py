@@ -1,6 +1,6 @@
 """From the corpus to a model bundle, in stages whose results are kept under --work and reused.
 
-    python train.py --corpus CORPUS --more MORE --work WORK --wheels WHEELS --program clonewatch --out ../clonewatch-8 \
+    python train.py --corpus CORPUS --more MORE --work WORK --wheels WHEELS --program clonewatch --out ../clonewatch-9 \
         --date DAY
 """
 
@@ -35,6 +35,7 @@ VAL_CONDITIONS = ("clean", *augment.VAL)
 PRETRAINED = "base"
 THRESHOLD_CONDITIONS = ("clean", "phone", "phone2", "phone3", "media", "media2")
 MAP_CONDITIONS = ("offset", *THRESHOLD_CONDITIONS)  # with harsher ones all LLRs shrink; see LOG.md
+NOISE_CONDITIONS = (*MAP_CONDITIONS, "babble")  # what noise adds is read from these
 FALSE_ALARM_RATIO = 0.005  # of out-of-fold genuine clips: on other sources it has been up to twice as many
 BONA_FIDE_MISS_RATIO = 0.05
 DENOISED_ABOVE = 0.3  # two clean clips in a hundred measure more, two thirds of denoised copies; see LOG.md
@@ -179,7 +180,7 @@ def out_of_fold_llrs(table, size, bands, scores):
     llrs, secs = np.zeros(len(table.speech)), table.speech * 0.02
     for band, rows in dataset.band_rows(table).items():
         mixed = calibrate.mixed(scores, band, size.other_share, size.fine_share)[rows]
-        llrs[rows] = calibrate.llr(bands[band], mixed, secs[rows])
+        llrs[rows] = calibrate.llr(bands[band], mixed, secs[rows], table.snr_db[rows])
     return llrs
 
 
@@ -199,9 +200,12 @@ def calibrated(table, size, scores, denoised):
     held = denoised > DENOISED_ABOVE
     bands = {}
     for band, rows in dataset.band_rows(table).items():
+        mixed = calibrate.mixed(scores, band, size.other_share, size.fine_share)
+        noisy = rows & ~held & np.isin(table.condition, NOISE_CONDITIONS)
+        noise = calibrate.noise_shift(mixed[noisy], table.is_genuine[noisy], weights[noisy], table.snr_db[noisy])
+        mixed = mixed - noise * calibrate.noise_share(table.snr_db)
         rows = rows & ~held & np.isin(table.condition, MAP_CONDITIONS)
-        mixed = calibrate.mixed(scores, band, size.other_share, size.fine_share)[rows]
-        bands[band] = calibrate.fit_band(mixed, table.is_genuine[rows], weights[rows], group[rows])
+        bands[band] = calibrate.fit_band(mixed[rows], table.is_genuine[rows], weights[rows], group[rows], noise)
     llrs = out_of_fold_llrs(table, size, bands, scores)
     judged = np.isin(table.condition, THRESHOLD_CONDITIONS)
     kinds = np.char.rstrip(table.condition, "0123456789")
