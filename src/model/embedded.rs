@@ -21,7 +21,7 @@ macro_rules! bundle {
 
 /// Files of the embedded bundle that judges where none is named.
 pub fn embedded_files() -> BundleFiles {
-    bundle!("clonewatch-8")
+    bundle!("clonewatch-9")
 }
 
 /// Files of the embedded light bundle: about a third of the time, for many calls on a small machine; it hears

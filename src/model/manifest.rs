@@ -11,7 +11,7 @@ use crate::features::FeatureSpec;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// Name of the bundle, such as `clonewatch-8`.
+    /// Name of the bundle, such as `clonewatch-9`.
     pub id: String,
     /// Day of training, `YYYY-MM-DD`.
     pub date: String,

@@ -26,7 +26,7 @@ fn edit_manifest(files: &mut BundleFiles, from: &str, to: &str) {
 #[test]
 fn the_embedded_bundles_load_and_pass_their_golden_self_tests() {
     for (files, id, most_bytes) in
-        [(embedded_files(), "clonewatch-8", 12_000_000), (embedded_light_files(), "clonewatch-6-light", 5_000_000)]
+        [(embedded_files(), "clonewatch-9", 12_000_000), (embedded_light_files(), "clonewatch-6-light", 5_000_000)]
     {
         let bundle = ModelBundle::load(&files).unwrap();
         assert_eq!(bundle.manifest().id, id);
