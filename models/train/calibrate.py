@@ -10,8 +10,8 @@ from scipy.optimize import minimize
 
 KNOTS_SECS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 LEAST_CLIPS = 500  # genuine ones of a kind, to read a tail from
-LOUD_NOISE_DB, FAINT_NOISE_DB = 18.0, 25.0  # SNRs at which noise has moved scores as far as it does, and not yet
-NOISE_BINS_DB = (10.0, 15.0, 20.0, 25.0, 30.0, 40.0)
+LOUD_NOISE_DB, FAINT_NOISE_DB = 18.0, 25.0  # SNRs up to which all of noise's shift counts, and from which on none; see LOG.md
+NOISE_BINS_DB = (10.0, 15.0, 20.0, 25.0, 30.0, 40.0)  # SNRs between which the classes are balanced
 CLIP_SECS = 3.5  # usual speech in one clip, the length at which scale and offset are fitted
 
 
@@ -39,9 +39,9 @@ def logistic_fit(scores, is_genuine, weights):
     return minimize(cost, np.array([2.0, 0.0]), jac=True, method="L-BFGS-B").x
 
 
-def noise_share(snr_db):
-    """How far noise has moved the scores of speech at `snr_db`: 0-1, linear between; 0 where it is NaN."""
-    share = (FAINT_NOISE_DB - snr_db) / (FAINT_NOISE_DB - LOUD_NOISE_DB)
+def noise_share(snr_db, loud_db=LOUD_NOISE_DB, faint_db=FAINT_NOISE_DB):
+    """Share of noise's shift that counts at `snr_db`: 0-1, linear between; 0 where it is NaN."""
+    share = (faint_db - snr_db) / (faint_db - loud_db)
     return np.clip(np.nan_to_num(share, nan=0.0), 0.0, 1.0)
 
 
@@ -50,7 +50,8 @@ def noise_shift(scores, is_genuine, weights, snr_db):
 
     Both classes count alike in each of `NOISE_BINS_DB`, so that the SNR itself says nothing about the class.
     """
-    weights, bins = weights.copy(), np.digitize(np.nan_to_num(snr_db, nan=np.inf), NOISE_BINS_DB)
+    weights = weights.copy()
+    bins = np.digitize(np.nan_to_num(snr_db, nan=np.inf), NOISE_BINS_DB)
     for number in np.unique(bins):
         for side in (is_genuine, ~is_genuine):
             rows = (bins == number) & side

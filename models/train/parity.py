@@ -62,8 +62,9 @@ def expected_llr(manifest, scores, row):
     scale, offset = (np.interp(secs, at, [knot[name] for knot in knots]) for name in ("scale", "offset"))
     band = "full" if is_full else "telephone"
     share, fine_share = manifest["calibration"]["other_share"], manifest["calibration"]["fine_share"]
-    noise = manifest["calibration"].get("noise", {}).get(band, 0.0) * calibrate.noise_share(float(row["snr_db"] or "nan"))
-    score = calibrate.mixed(scores, band, share, fine_share) - noise
+    score = calibrate.mixed(scores, band, share, fine_share)
+    if noise := manifest["calibration"].get("noise"):
+        score -= noise[band] * calibrate.noise_share(float(row["snr_db"] or "nan"), noise["loud_db"], noise["faint_db"])
     return scale * score + offset
 
 

@@ -15,7 +15,7 @@ pub struct Calibration {
     pub other_share: f64,
     /// Share of the fine-spectrum head in the score.
     pub fine_share: FineShare,
-    /// What noise does to scores; bundles of before it was measured have none.
+    /// What noise adds to scores; without it nothing is taken off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub noise: Option<Noise>,
     /// Full-band map, by rising seconds of speech; never empty.
@@ -34,17 +34,17 @@ pub struct FineShare {
     pub telephone: f64,
 }
 
-/// Noise moves the scores of genuine and of cloned speech towards genuine: so much is taken off them.
+/// How far noise moves the scores of genuine and of cloned speech towards genuine; taken off them.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Noise {
-    /// SNR in dB at and below which all of it is taken off …
+    /// SNR in dB at and below which the whole shift is taken off.
     pub loud_db: f32,
-    /// … and at and above which nothing; linear between.
+    /// SNR in dB at and above which none of it is; linear between.
     pub faint_db: f32,
-    /// In full-band channels, in units of score, at least 0.
+    /// Shift in full-band channels, in units of score, at least 0.
     pub full: f64,
-    /// In telephone band, likewise.
+    /// Shift in telephone band, likewise.
     pub telephone: f64,
 }
 
@@ -82,10 +82,10 @@ impl Calibration {
         } else {
             (scores.telephone, scores.full, self.fine_share.telephone, &self.telephone)
         };
-        let shift = |noise: &Noise| noise.share(quality.snr_db) * if full_band { noise.full } else { noise.telephone };
+        let shift = |noise: Noise| noise.share(quality.snr_db) * if full_band { noise.full } else { noise.telephone };
         let mix = |first: f64, second: f64, share: f64| (1.0 - share) * first + share * second;
         let encoded = mix(own.encoded.0.into(), other.encoded.0.into(), self.other_share);
-        let score = mix(encoded, own.fine.0.into(), fine_share) - self.noise.as_ref().map_or(0.0, shift);
+        let score = mix(encoded, own.fine.0.into(), fine_share) - self.noise.map_or(0.0, shift);
         let (scale, offset) = interpolate(knots, speech_secs);
         Llr((scale * score + offset) as f32)
     }
@@ -107,7 +107,7 @@ impl Calibration {
             levels && [full, telephone].iter().all(|shift| shift.is_finite() && *shift >= 0.0)
         };
         if !self.noise.is_none_or(sound) {
-            return Some("calibration.noise: expected loud_db < faint_db and shifts of at least 0".into());
+            return Some("calibration.noise: expected finite loud_db < faint_db, full and telephone at least 0".into());
         }
         [("calibration.full", &self.full), ("calibration.telephone", &self.telephone)].into_iter().find_map(
             |(name, knots)| {
