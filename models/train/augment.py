@@ -1,7 +1,8 @@
 """Degraded copies of the corpus: 16-bit WAV files and one protocol CSV per condition, seeded by clip and condition.
 
 Every condition treats genuine and synthetic clips alike. Conditions of `TRAIN` are random mixtures; those of `VAL`
-are the fixed conditions of the headline tables. Run as `augment.py CORPUS OUT SPLIT CONDITION [WORKERS]`.
+are the fixed conditions of the headline tables; `UNHEARD` are val's clips through single codecs that training leaves out,
+which `train.py` does not make. Run as `augment.py CORPUS OUT SPLIT CONDITION [WORKERS]`.
 """
 
 import csv
@@ -186,6 +187,10 @@ VAL = {
     "first-2s": lambda samples, _rng, _voices: samples[: 2 * SAMPLE_RATE_HZ],
     "denoised": _denoised,
 }
+UNHEARD = {
+    name: lambda samples, _rng, _voices, name=name: codecs_av.round_trip(samples, name)
+    for name in (*codecs_av.UNHEARD, *codecs_av.UNHEARD_FFMPEG)
+}
 
 
 def _babble_voices(corpus_dir, clips):
@@ -208,7 +213,7 @@ def _start_worker(corpus_dir, out_dir, split, condition):
 
 
 def _make_copy(clip):
-    function = (TRAIN if _worker["split"] == "train" else VAL)[_worker["condition"]]
+    function = (TRAIN if _worker["split"] == "train" else VAL | UNHEARD)[_worker["condition"]]
     rng = generator_for(clip, _worker["condition"])
     samples = function(read_samples(_worker["corpus_dir"], clip), rng, _worker["voices"])
     peak = 0.9 if _worker["split"] == "val" else rng.uniform(0.1, 0.95)

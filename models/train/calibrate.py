@@ -29,14 +29,19 @@ def logistic_fit(scores, is_genuine, weights):
     weights = weights.copy()
     for side in (is_genuine, ~is_genuine):
         weights[side] *= 0.5 / weights[side].sum()
-    sign = np.where(is_genuine, 1.0, -1.0)
+    return _least_cllr([scores, np.ones(len(scores))], is_genuine, weights)
 
-    def cost(parameters):
-        margin = sign * (parameters[0] * scores + parameters[1])
-        slope = -weights * sign / (1 + np.exp(margin))
-        return weights @ np.logaddexp(0, -margin), np.array([slope @ scores, slope.sum()])
 
-    return minimize(cost, np.array([2.0, 0.0]), jac=True, method="L-BFGS-B").x
+def _least_cllr(inputs, is_genuine, weights):
+    """Factors of `inputs` (lists of [rows], the scores first) whose sum, as LLRs, has the least weighted Cllr."""
+    inputs, sign = np.stack(inputs), np.where(is_genuine, 1.0, -1.0)
+
+    def cost(factors):
+        margin = sign * (factors @ inputs)
+        return weights @ np.logaddexp(0, -margin), inputs @ (-weights * sign / (1 + np.exp(margin)))
+
+    start = np.array([2.0] + [0.0] * (len(inputs) - 1))
+    return minimize(cost, start, jac=True, method="L-BFGS-B").x
 
 
 def noise_share(snr_db, loud_db=LOUD_NOISE_DB, faint_db=FAINT_NOISE_DB):
@@ -56,15 +61,7 @@ def noise_shift(scores, is_genuine, weights, snr_db):
         for side in (is_genuine, ~is_genuine):
             rows = (bins == number) & side
             weights[rows] *= np.mean(bins == number) / max(weights[rows].sum(), 1e-9)
-    share = noise_share(snr_db)
-    sign = np.where(is_genuine, 1.0, -1.0)
-    inputs = np.stack([scores, np.ones(len(scores)), -share])
-
-    def cost(parameters):
-        margin = sign * (parameters @ inputs)
-        return weights @ np.logaddexp(0, -margin), inputs @ (-weights * sign / (1 + np.exp(margin)))
-
-    scale, _, shift = minimize(cost, np.array([2.0, 0.0, 0.0]), jac=True, method="L-BFGS-B").x
+    scale, _, shift = _least_cllr([scores, np.ones(len(scores)), -noise_share(snr_db)], is_genuine, weights)
     return max(0.0, float(shift / scale))
 
 

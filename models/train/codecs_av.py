@@ -45,7 +45,25 @@ MEDIA = {
     )
     for kbps in bit_rates_kbps
 }
-ALL = TELEPHONE | WIDEBAND_CALL | MEDIA
+UNHEARD = {  # that no training copy goes through
+    "sbc-32k": ("sbc", "sbc", 16000, {"bit_rate": 32000}),
+    "ac3-32k": ("ac3", "ac3", 32000, {"bit_rate": 32000}),
+    "eac3-32k": ("eac3", "eac3", 32000, {"bit_rate": 32000}),
+    "opus-8k": ("libopus", "opus", 16000, {"bit_rate": 8000, "application": "voip"}),
+    "opus-6k": ("libopus", "opus", 16000, {"bit_rate": 6000, "application": "voip"}),
+    "nellymoser": ("nellymoser", "nellymoser", 16000, {}),
+    "adpcm-ms": ("adpcm_ms", "adpcm_ms", 16000, {}),
+    "real-144": ("real_144", "real_144", 8000, {}),
+}
+# Likewise, for what PyAV has no encoder of: encoder and container of the command `ffmpeg`, sample rate in Hz, options.
+UNHEARD_FFMPEG = {
+    "speex-16k": ("libspeex", "ogg", 16000, ("-b:a", "20600")),
+    "speex-8k": ("libspeex", "ogg", 8000, ("-b:a", "11000")),
+    "vorbis-32k": ("libvorbis", "ogg", 22050, ("-b:a", "32k")),
+    "wma-24k": ("wmav2", "asf", 16000, ("-b:a", "24k")),
+    "codec2": ("libcodec2", "codec2", 8000, ("-mode", "3200")),
+}
+ALL = TELEPHONE | WIDEBAND_CALL | MEDIA | UNHEARD
 
 
 def resampled(samples, from_hz, to_hz):
@@ -118,9 +136,26 @@ def _round_trip_gsm(samples):
     return np.frombuffer(decoded, "<i2").astype(np.float32) / 32768.0
 
 
+def _round_trip_ffmpeg(samples, spec):
+    """Samples at 16 kHz through one encoder and decoder of `UNHEARD_FFMPEG`."""
+    encoder, container, rate_hz, options = spec
+    pcm = ["-f", "s16le", "-ar", str(SAMPLE_RATE_HZ), "-ac", "1"]
+    raw = np.clip(np.round(samples * 32767), -32768, 32767).astype("<i2").tobytes()
+    encode = [*pcm, "-i", "-", "-ar", str(rate_hz), "-c:a", encoder, *options, "-f", container, "-"]
+    coded = subprocess.run(["ffmpeg", *encode], input=raw, capture_output=True, check=True).stdout
+    decode = ["-f", container, "-i", "-", *pcm, "-"]
+    decoded = subprocess.run(["ffmpeg", *decode], input=coded, capture_output=True, check=True).stdout
+    return np.frombuffer(decoded, "<i2").astype(np.float32) / 32768.0
+
+
 def round_trip(samples, name):
-    """`samples` (16 kHz) through the codec called `name` (a key of `ALL`), back at 16 kHz and the same length."""
-    if name == "gsm":
+    """`samples` (16 kHz) through the codec called `name`, back at 16 kHz and the same length.
+
+    `name` is a key of `ALL` or `UNHEARD_FFMPEG`.
+    """
+    if name in UNHEARD_FFMPEG:
+        decoded, decoded_hz = _round_trip_ffmpeg(samples, UNHEARD_FFMPEG[name]), SAMPLE_RATE_HZ
+    elif name == "gsm":
         rate_hz, decoded_hz = 8000, 8000
         decoded = _round_trip_gsm(resampled(samples, SAMPLE_RATE_HZ, rate_hz))
     else:
