@@ -176,6 +176,9 @@ pub struct InsertRules {
     /// Mean LLR of the stretch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spoof_below: Option<f32>,
+    /// Its LLRs added up, overlaps counted once, in a channel of a minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sum_below: Option<f32>,
     /// Nats below the median of the rest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drop_nats: Option<f32>,
@@ -244,6 +247,7 @@ impl Policy {
         let insert = &mut thresholds.insert;
         if let Some(given) = &rules.insert {
             insert.spoof_below = given.spoof_below.unwrap_or(insert.spoof_below);
+            insert.sum_below = given.sum_below.unwrap_or(insert.sum_below);
             insert.drop_nats = given.drop_nats.unwrap_or(insert.drop_nats);
             insert.min_windows = given.min_windows.unwrap_or(insert.min_windows);
         }
@@ -326,29 +330,37 @@ impl Policy {
         }
     }
 
-    /// The first stretch that stands out as a cloned insert: a run of judged neighbours whose mean LLR is low in
-    /// itself and far under the median of the rest of the channel, as far as its neighbours look like it.
+    /// The stretch that stands out most as a cloned insert: a run of judged neighbours whose LLRs are low on average and
+    /// added up, and far under the median of the rest of the channel; as far as its neighbours look like it.
     fn insert(&self, segments: &[Segment]) -> Option<Stretch> {
         let rule = &self.thresholds.insert;
         let llrs = llrs_of(segments);
-        let (mut run, mean, rest) = runs(&llrs, rule.min_windows).find_map(|(run, mean)| {
-            if mean >= rule.spoof_below {
-                return None;
-            }
-            let outside = llrs.iter().enumerate().filter(|(i, _)| !run.contains(i)).filter_map(|(_, llr)| *llr);
-            let rest = median(outside.collect())?;
-            (rest - mean >= rule.drop_nats).then_some((run, mean, rest))
-        })?;
+        let mut judged: Vec<f32> = llrs.iter().copied().flatten().collect();
+        judged.sort_by(f32::total_cmp);
+        let sum_below = rule.sum_below - chances_of(judged.len());
+        let (_, mut run, mean, rest) = (rule.min_windows..=rule.min_windows.max(MAX_WINDOWS))
+            .flat_map(|length| runs(&llrs, length))
+            .filter_map(|(run, mean)| {
+                let sum = mean * windows_counted(run.len());
+                if mean >= rule.spoof_below || sum >= sum_below {
+                    return None;
+                }
+                let rest = median_without(&judged, llrs[run.clone()].iter().copied().flatten().collect())?;
+                (rest - mean >= rule.drop_nats).then_some((sum, run, mean, rest))
+            })
+            .min_by(|a, b| a.0.total_cmp(&b.0))?;
         let alike = |llr: &&Option<f32>| llr.is_some_and(|llr| llr < f32::midpoint(mean, rest));
         run.end += llrs[run.end..].iter().take_while(alike).count();
         run.start -= llrs[..run.start].iter().rev().take_while(alike).count();
         stretch_of(&segments[run])
     }
 
-    /// The worst ten seconds, where they look so unlike genuine speech that the whole cannot be called genuine.
+    /// The worst ten seconds, where they look so unlike genuine speech that the whole cannot be called genuine: half as far
+    /// as a channel that is called cloned, and further in long channels.
     fn doubt(&self, segments: &[Segment]) -> Option<Stretch> {
         let llrs = llrs_of(segments);
-        let doubt = self.thresholds.insert.spoof_below / 2.0;
+        let chances = chances_of(llrs.iter().flatten().count());
+        let doubt = self.thresholds.spoof_below / 2.0 - chances / windows_counted(DOUBT_WINDOWS);
         let (run, _) =
             runs(&llrs, DOUBT_WINDOWS).filter(|(_, mean)| *mean < doubt).min_by(|a, b| a.1.total_cmp(&b.1))?;
         stretch_of(&segments[run])
@@ -365,8 +377,25 @@ fn stretch_of(run: &[Segment]) -> Option<Stretch> {
     Some(Stretch { start_secs: first.start_secs, end_secs: last.end_secs, llr: Llr(mean_of(&llrs_of(run))?) })
 }
 
+/// Most windows of a stretch that are looked at together: 14 s. What goes on longer is found by a part of it.
+const MAX_WINDOWS: usize = 6;
+
+/// Windows of a channel of a minute; in longer ones more is asked of a stretch.
+const MINUTE_WINDOWS: f32 = 30.0;
+
 /// Windows of a stretch that can put a channel in doubt: 10 s.
 const DOUBT_WINDOWS: usize = 4;
+
+/// Windows that neighbours of this number count for: they overlap by half.
+fn windows_counted(neighbours: usize) -> f32 {
+    (neighbours + 1) as f32 / 2.0
+}
+
+/// Nats that a stretch must have beyond those that are asked in a channel of a minute: the more stretches a channel has, the
+/// lower the lowest of them lies by chance. As prior odds of one in so many would have it.
+fn chances_of(judged: usize) -> f32 {
+    (judged as f32 / MINUTE_WINDOWS).ln().max(0.0)
+}
 
 /// All runs of `length` judged neighbours with their mean LLR.
 fn runs(llrs: &[Option<f32>], length: usize) -> impl Iterator<Item = (std::ops::Range<usize>, f32)> {
@@ -380,9 +409,14 @@ fn mean_of(llrs: &[Option<f32>]) -> Option<f32> {
     (!all.is_empty()).then(|| all.iter().sum::<f32>() / all.len() as f32)
 }
 
-fn median(mut values: Vec<f32>) -> Option<f32> {
-    values.sort_by(f32::total_cmp);
-    values.get(values.len() / 2).copied()
+/// Median of `sorted` without the values `left_out`, all of which are in it.
+fn median_without(sorted: &[f32], mut left_out: Vec<f32>) -> Option<f32> {
+    left_out.sort_by(f32::total_cmp);
+    let mut at = sorted.len().saturating_sub(left_out.len()) / 2;
+    for value in &left_out {
+        at += usize::from(sorted.get(at).is_some_and(|found| value <= found));
+    }
+    sorted.get(at).copied()
 }
 
 /// What is wrong with the thresholds, if anything: key, value, what was expected.
@@ -396,6 +430,8 @@ pub fn thresholds_fault(thresholds: &Thresholds) -> Option<String> {
         Some(format!("denoised.spoof_below: {} – must be a number", denoised.spoof_below))
     } else if !insert.spoof_below.is_finite() {
         Some(format!("insert.spoof_below: {} – must be a number", insert.spoof_below))
+    } else if !insert.sum_below.is_finite() {
+        Some(format!("insert.sum_below: {} – must be a number", insert.sum_below))
     } else if !(0.5..=3600.0).contains(&min_speech_secs) {
         Some(format!("min_speech_secs: {min_speech_secs} – must be 0.5-3600"))
     } else if !(1..=1000).contains(&insert.min_windows) {
@@ -417,7 +453,7 @@ mod tests {
         bona_fide_above: 0.5,
         min_speech_secs: 2.0,
         denoised: Denoised { above: 0.3, spoof_below: -4.0 },
-        insert: Insert { spoof_below: -2.0, drop_nats: 3.0, min_windows: 2 },
+        insert: Insert { spoof_below: -2.0, sum_below: -3.0, drop_nats: 3.0, min_windows: 2 },
     };
 
     fn evidence(llr: Option<f32>, speech_secs: f64, segments: &[Option<f32>]) -> Evidence {
@@ -507,6 +543,50 @@ mod tests {
         let stretch = verdict.stretch.unwrap();
         assert_eq!((stretch.start_secs, stretch.end_secs), (4.0, 16.0));
         assert_eq!((verdict.llr, verdict.evidence.llr), (Some(Llr(-3.0)), Some(Llr(1.0))));
+    }
+
+    #[test]
+    fn evidence_of_a_stretch_adds_up_and_long_channels_need_more_of_it() {
+        let thresholds = Thresholds { insert: Insert { sum_below: -4.5, ..THRESHOLDS.insert }, ..THRESHOLDS };
+        let policy = Policy::default_of(&thresholds);
+        let found = |windows: usize, llr: f32, of: usize| {
+            let mut segments = vec![Some(2.0); of];
+            segments[7..7 + windows].fill(Some(llr));
+            let verdict = policy.judge(evidence(Some(1.0), 20.0, &segments));
+            verdict.stretch.filter(|_| verdict.decision == Decision::Spoof)
+        };
+        // Two windows hold the evidence of 1.5, three of 2; as much as 30 windows is asked of any channel up to a minute.
+        assert_eq!(found(2, -2.9, 30), None);
+        assert_eq!(found(3, -2.2, 30), None);
+        for (windows, llr, of) in [(2, -3.1, 30), (3, -2.3, 30), (3, -2.3, 12), (6, -2.1, 60), (9, -2.1, 200)] {
+            let stretch = found(windows, llr, of).unwrap();
+            assert_eq!((stretch.start_secs, stretch.end_secs), (14.0, 14.0 + 2.0 * (windows + 1) as f64), "{windows}");
+        }
+        // e times the windows cost a nat; a long insert is found by six of its windows.
+        assert_eq!(found(3, -2.3, 82), None);
+        assert!(found(3, -2.8, 81).is_some());
+        assert_eq!(found(9, -2.1, 600), None);
+        // So does doubt.
+        for (of, decision) in [(60, Decision::Inconclusive), (600, Decision::BonaFide)] {
+            let mut segments = vec![Some(2.0); of];
+            segments[7..11].fill(Some(-1.2));
+            assert_eq!(policy.judge(evidence(Some(1.0), 20.0, &segments)).decision, decision, "{of}");
+        }
+    }
+
+    #[test]
+    fn a_median_leaves_out_what_it_is_told() {
+        let sorted = [1.0, 2.0, 2.0, 3.0, 4.0, 7.0];
+        for (left_out, expected) in [
+            (vec![], Some(3.0)),
+            (vec![2.0], Some(3.0)),
+            (vec![7.0, 4.0], Some(2.0)),
+            (vec![2.0, 1.0, 2.0], Some(4.0)),
+            (vec![4.0, 3.0, 7.0, 2.0], Some(2.0)),
+            (sorted.to_vec(), None),
+        ] {
+            assert_eq!(median_without(&sorted, left_out.clone()), expected, "{left_out:?}");
+        }
     }
 
     #[test]

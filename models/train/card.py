@@ -16,7 +16,7 @@ import metrics
 import splice
 import voices
 
-SPLICED_FILES = 200
+SPLICED_FILES = {"short": 200, "long": 200, "several": 200, "lasting": 40, "reversed": 200}
 LEAST_ROWS = 15  # of either class for a line of its own
 CORPUS_SOURCE = ("CORPUS/manifest.csv", ("--where", "split=val"))
 JOIN_8 = ("--join", "8", "--join-by", "source,system")
@@ -172,7 +172,7 @@ def _splice_lines(args, thresholds, plans):
             name = "val" + ("" if plan == "short" else f", {plan}") + band
             folder = args.work / "splices" / name.replace(", ", "-")
             if not (folder / "protocol.csv").exists():
-                splice.write_files(args.corpus, folder, "val", SPLICED_FILES, condition=condition, plan=plan)
+                splice.write_files(args.corpus, folder, "val", SPLICED_FILES[plan], condition=condition, plan=plan)
             lines.append(inserts.file_line(name, inserts.scanned(args.program, args.out, folder), thresholds))
     return lines
 
@@ -181,10 +181,10 @@ def splice_table(args, thresholds, train_rows):
     """Recordings with cloned inserts; `train_rows` are those of training sources."""
     head = (
         "| recordings | genuine / spliced | genuine: as a whole % | by insert rule % | either % | spliced: as a whole % "
-        "| by insert rule % | either % | genuine windows below insert.spoof_below % | cloned windows % |\n"
-        "|---|---|---|---|---|---|---|---|---|---|"
+        "| by insert rule % | either % | genuine windows below insert.spoof_below % | cloned windows % | genuine: inconclusive % |\n"
+        "|---|---|---|---|---|---|---|---|---|---|---|"
     )
-    return "\n".join([head, *train_rows, *_splice_lines(args, thresholds, ("short", "long", "several"))])
+    return "\n".join([head, *train_rows, *_splice_lines(args, thresholds, ("short", "long", "several", "lasting"))])
 
 
 def reversed_table(args, thresholds):
@@ -192,7 +192,7 @@ def reversed_table(args, thresholds):
     head = (
         "| recordings | without / with a genuine passage | without: as a whole % | by insert rule % | either % "
         "| with: as a whole % | by insert rule % | either % | cloned windows below insert.spoof_below % "
-        "| windows of the genuine passage % |\n|---|---|---|---|---|---|---|---|---|---|"
+        "| windows of the genuine passage % | without: inconclusive % |\n|---|---|---|---|---|---|---|---|---|---|---|"
     )
     return "\n".join([head, *_splice_lines(args, thresholds, ("reversed",))])
 

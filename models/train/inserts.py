@@ -1,11 +1,20 @@
 """The rule for cloned inserts: reading segments from the program, the rule itself, and the choice of its thresholds."""
 
 import csv
+import itertools
 import json
 import subprocess
 from dataclasses import dataclass
 
 import numpy as np
+
+# What `policy` looks at together, and up to how many windows of a channel its sum holds as it is.
+MAX_WINDOWS, MINUTE_WINDOWS = 6, 30
+# Rules among which one is chosen, in nats of LLR.
+MIN_WINDOWS = (2, 3)
+MEANS = (-2.25, -2.5, -2.75, -3.0)
+SUMS = tuple(np.arange(-2.5, -6.51, -0.25).tolist())
+DROPS = tuple(np.arange(0.5, 4.01, 0.25).tolist())
 
 
 @dataclass
@@ -14,6 +23,7 @@ class Recording:
 
     inserts: np.ndarray  # [inserts, 2] seconds
     is_flagged: bool  # as a whole
+    is_open: bool  # inconclusive
     denoised: float
     spans: np.ndarray  # [segments, 2] seconds
     llrs: np.ndarray  # [segments], NaN where not judged
@@ -51,47 +61,64 @@ def _recording(row, channel):
     return Recording(
         inserts=np.array(spans).reshape(-1, 2),
         is_flagged=channel["decision"] == "spoof" and channel["stretch"] is None,
+        is_open=channel["decision"] == "inconclusive",
         denoised=channel["denoised"] or 0.0,
         spans=np.array([(segment["start_secs"], segment["end_secs"]) for segment in segments]),
         llrs=np.array([np.nan if segment["llr"] is None else segment["llr"] for segment in segments]),
     )
 
 
-def runs(recording, min_windows):
-    """(mean LLR inside, median of the rest minus that mean) of each run of judged neighbours, as `policy` has it."""
+def runs(recording):
+    """Of each run of judged neighbours [windows, mean LLR, its LLRs added up, median of the rest minus the mean].
+
+    As `policy` has them: windows overlap by half, which the sum counts once, and a channel of more than a minute has more
+    chances, which is taken off the sum.
+    """
     llrs, out = recording.llrs, []
-    for start in range(len(llrs) - min_windows + 1):
-        inside = llrs[start : start + min_windows]
-        rest = np.sort(np.delete(llrs, np.arange(start, start + min_windows)))
-        rest = rest[~np.isnan(rest)]
-        if len(rest) and not np.isnan(inside).any():
-            out.append((inside.mean(), rest[len(rest) // 2] - inside.mean()))
-    return np.array(out).reshape(-1, 2)
+    judged = np.sort(llrs[~np.isnan(llrs)])
+    chances = max(0.0, np.log(max(len(judged), 1) / MINUTE_WINDOWS))
+    for windows in range(min(MIN_WINDOWS), MAX_WINDOWS + 1):
+        for start in range(len(llrs) - windows + 1):
+            inside = llrs[start : start + windows]
+            if np.isnan(inside).any() or len(judged) == windows:
+                continue
+            rest = np.delete(judged, _positions(judged, np.sort(inside)))
+            mean = inside.mean()
+            out.append((windows, mean, mean * (windows + 1) / 2 + chances, rest[len(rest) // 2] - mean))
+    return np.array(out).reshape(-1, 4)
+
+
+def _positions(judged, inside):
+    """Where the sorted values `inside` stand in the sorted `judged`, each one at a place of its own."""
+    first = np.searchsorted(judged, inside)
+    return first + np.arange(len(inside)) - np.searchsorted(inside, inside)
 
 
 def is_flagged(recording, run_table, insert, cleaned):
     """`cleaned` are the thresholds for denoised speech."""
-    low, drop = run_table[:, 0], run_table[:, 1]
+    windows, mean, total, drop = run_table.T
     below = min(insert["spoof_below"], cleaned["spoof_below"] if recording.denoised > cleaned["above"] else np.inf)
-    return bool(((low < below) & (drop >= insert["drop_nats"])).any())
+    low = (mean < below) & (total < insert["sum_below"]) & (drop >= insert["drop_nats"])
+    return bool((low & (windows >= insert["min_windows"])).any())
 
 
 def chosen_insert(kinds, thresholds, false_alarm_ratio):
     """The rule that finds most spliced files while at most `false_alarm_ratio` of genuine ones of each kind are flagged.
 
-    `kinds` are lists of recordings, each of which counts alike. A stretch that decides must by itself sound as cloned as a
-    recording that is called so.
+    `kinds` are lists of recordings, each of which counts alike. The LLRs of a stretch that decides must add up to no less
+    than a recording needs that is called cloned, and hardly less on average (`MEANS`): what is called cloned must not look
+    like weak evidence.
     """
+    tables = [[(recording, runs(recording)) for recording in recordings] for recordings in kinds]
     best = None
-    for min_windows in (2, 3):
-        tables = [[(recording, runs(recording, min_windows)) for recording in recordings] for recordings in kinds]
-        for drop_nats in np.arange(0.5, 6.01, 0.25):
-            for below in np.arange(-4, thresholds["spoof_below"], 0.25):
-                insert = {"spoof_below": float(below), "drop_nats": float(drop_nats), "min_windows": min_windows}
-                wrong, right = np.array([_flagged_ratios(pairs, insert, thresholds["denoised"]) for pairs in tables]).T
-                if wrong.max() <= false_alarm_ratio:
-                    key = (right.mean(), -wrong.mean(), drop_nats)
-                    best = max(best or (key, insert), (key, insert), key=lambda pair: pair[0])
+    for min_windows, below, total, drop_nats in itertools.product(MIN_WINDOWS, MEANS, SUMS, DROPS):
+        insert = {"spoof_below": below, "sum_below": total, "drop_nats": drop_nats, "min_windows": min_windows}
+        if total > thresholds["spoof_below"]:
+            continue
+        wrong, right = np.array([_flagged_ratios(pairs, insert, thresholds["denoised"]) for pairs in tables]).T
+        if wrong.max() <= false_alarm_ratio:
+            key = (right.mean(), -wrong.mean(), -total, drop_nats)  # of equals the strictest
+            best = max(best or (key, insert), (key, insert), key=lambda pair: pair[0])
     return best[1]
 
 
@@ -103,14 +130,14 @@ def _flagged_ratios(pairs, insert, cleaned):
 
 
 def file_line(name, recordings, thresholds):
-    """Markdown: files flagged as a whole, by the insert rule and by either, and segments below `spoof_below`.
+    """Markdown: files flagged as a whole, by the insert rule and by either, segments below `spoof_below`, and open files.
 
-    First those without inserts, then those with; segments outside inserts, then those inside.
+    First those without inserts, then those with; segments outside inserts, then those inside; open files without inserts.
     """
     insert = thresholds["insert"]
     spliced = np.array([recording.is_spliced for recording in recordings])
     whole = np.array([recording.is_flagged for recording in recordings])
-    found = [(recording, runs(recording, insert["min_windows"])) for recording in recordings]
+    found = [(recording, runs(recording)) for recording in recordings]
     rule = np.array([is_flagged(*pair, insert, thresholds["denoised"]) for pair in found])
     inside, outside = [], []
     for recording in recordings:
@@ -127,4 +154,5 @@ def file_line(name, recordings, thresholds):
     for rows in (~spliced, spliced):
         cells += [percent(whole[rows]), percent(rule[rows]), percent((whole | rule)[rows])]
     cells += [percent(np.concatenate(outside)), percent(np.concatenate(inside))]
+    cells.append(percent([recording.is_open for recording in recordings if not recording.is_spliced]))
     return "| " + " | ".join(cells) + " |"

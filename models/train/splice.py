@@ -5,7 +5,7 @@
 Each file is made of genuine clips of one source, 0.2-0.8 s of faint noise between them; in every second file one system's
 clips of one voice are put in at a joint, at the level of what surrounds them. How many clips and inserts, and how long
 these are, is the plan's (`PLANS`); in the plan "reversed" all files are synthetic speech of one system, with a genuine
-passage in every second one. `--fold` takes only the sources of one fold of `dataset.source_folds`. Protocol columns: path, label,
+passage in every second one, in "lasting" the clips of a file come from all sources. `--fold` takes only the sources of one fold of `dataset.source_folds`. Protocol columns: path, label,
 source, system, inserts (as `start-end start-end`, seconds).
 """
 
@@ -30,12 +30,14 @@ class Plan:
     inserts: tuple = (1, 1)
     insert_secs: tuple = (2.0, 10.0)
     is_reversed: bool = False
+    is_mixed: bool = False  # of all sources
 
 
 PLANS = {
     "short": Plan(clips=(9, 16), insert_secs=(4.0, 10.0)),
     "long": Plan(clips=(15, 45)),
     "several": Plan(clips=(15, 45), inserts=(2, 4)),
+    "lasting": Plan(clips=(160, 200), is_mixed=True),
     "reversed": Plan(clips=(9, 16), is_reversed=True),
 }
 
@@ -111,7 +113,8 @@ def write_files(corpus, out, split, files, fold=None, condition=None, plan="shor
     plan = PLANS[plan]
     clips = [clip for clip in load_clips(corpus, split) if clip.is_core and in_fold(clip, fold)]
     around = [clip for clip in clips if clip.is_genuine != plan.is_reversed]
-    groups = grouped(around, lambda clip: clip.system if plan.is_reversed else clip.source)
+    one = "all" if plan.is_mixed else None
+    groups = grouped(around, lambda clip: one or (clip.system if plan.is_reversed else clip.source))
     groups = {name: group for name, group in groups.items() if len(group) >= plan.clips[0]}
     others = [clip for clip in clips if clip.is_genuine == plan.is_reversed]
     voices = list(grouped(others, lambda clip: (clip.source, clip.system, clip.speaker)).values())
@@ -126,7 +129,7 @@ def write_files(corpus, out, split, files, fold=None, condition=None, plan="shor
         samples, starts = joined(corpus, chosen, rng)
         starts.append(len(samples) / SAMPLE_RATE_HZ)
         label = "spoof" if any(not clip.is_genuine for clip in chosen) else "bonafide"
-        row = {"path": f"{number:04}.wav", "label": label, "source": group[0].source, "system": group[0].system}
+        row = {"path": f"{number:04}.wav", "label": label, "source": one or group[0].source, "system": group[0].system}
         if spans and not plan.is_reversed:
             row["system"] = chosen[spans[0][0]].system
         if spans:

@@ -1,6 +1,6 @@
 """From the corpus to a model bundle, in stages whose results are kept under --work and reused.
 
-    python train.py --corpus CORPUS --more MORE --work WORK --wheels WHEELS --program clonewatch --out ../clonewatch-9 \
+    python train.py --corpus CORPUS --more MORE --work WORK --wheels WHEELS --program clonewatch --out ../clonewatch-10 \
         --date DAY
 """
 
@@ -46,7 +46,7 @@ INSERT_KINDS = {  # of recordings: plan of `splice.py`, and what each goes throu
     "long, telephone": ("long", augment.through_telephone),
 }
 INSERT_FOLDS, INSERT_FILES, INSERT_FALSE_ALARM_RATIO = (0, 2, 3), 150, 0.01
-NO_INSERTS = {"spoof_below": -99.0, "drop_nats": 99.0, "min_windows": 2}
+NO_INSERTS = {"spoof_below": -99.0, "sum_below": -99.0, "drop_nats": 99.0, "min_windows": 2}
 
 
 def arguments():

@@ -21,11 +21,11 @@ macro_rules! bundle {
 
 /// Files of the embedded bundle that judges where none is named.
 pub fn embedded_files() -> BundleFiles {
-    bundle!("clonewatch-9")
+    bundle!("clonewatch-10")
 }
 
 /// Files of the embedded light bundle: about a third of the time, for many calls on a small machine; it hears
 /// less on the telephone (see its card).
 pub fn embedded_light_files() -> BundleFiles {
-    bundle!("clonewatch-6-light")
+    bundle!("clonewatch-10-light")
 }

@@ -11,7 +11,7 @@ use crate::features::FeatureSpec;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// Name of the bundle, such as `clonewatch-9`.
+    /// Name of the bundle, such as `clonewatch-10`.
     pub id: String,
     /// Day of training, `YYYY-MM-DD`.
     pub date: String,
@@ -77,7 +77,11 @@ pub struct Denoised {
 pub struct Insert {
     /// The stretch's mean LLR must lie below this …
     pub spoof_below: f32,
-    /// … and at least this many nats under the median of the rest of the channel.
+    /// … its LLRs added up, where windows overlap counted once, below this, and lower by the logarithm of how many times
+    /// 30 windows the channel has: a longer one has more chances. Bundles from before it was known ask for nothing here.
+    #[serde(default)]
+    pub sum_below: f32,
+    /// … and its mean at least this many nats under the median of the rest of the channel.
     pub drop_nats: f32,
     /// Windows (4 s, every 2 s) that a stretch must have.
     pub min_windows: usize,

@@ -17,7 +17,8 @@ pub fn provenance(basis: &Basis, command: Option<&str>) -> Markup {
                 ", genuine from " (signed(thresholds.bona_fide_above)) ", at least " (thresholds.min_speech_secs)
                 " s of speech; cleaned by noise suppression (above " (thresholds.denoised.above) "), cloned below "
                 (signed(thresholds.denoised.spoof_below)) "; a passage decides below "
-                (signed(thresholds.insert.spoof_below)) ", "
+                (signed(thresholds.insert.spoof_below)) " on average and "
+                (signed(thresholds.insert.sum_below)) " added up, "
                 (thresholds.insert.drop_nats) " under the rest, over " (thresholds.insert.min_windows) " segments"
             } }
             @if let Some(command) = command {

@@ -26,7 +26,7 @@ fn edit_manifest(files: &mut BundleFiles, from: &str, to: &str) {
 #[test]
 fn the_embedded_bundles_load_and_pass_their_golden_self_tests() {
     for (files, id, most_bytes) in
-        [(embedded_files(), "clonewatch-9", 12_000_000), (embedded_light_files(), "clonewatch-6-light", 5_000_000)]
+        [(embedded_files(), "clonewatch-10", 12_000_000), (embedded_light_files(), "clonewatch-10-light", 5_000_000)]
     {
         let bundle = ModelBundle::load(&files).unwrap();
         assert_eq!(bundle.manifest().id, id);
@@ -67,6 +67,7 @@ fn manifests_that_do_not_fit_this_program_are_refused() {
         ("min_speech_secs = ", "min_speech_secs = -", "thresholds.min_speech_secs"),
         ("\nabove = ", "\nabove = nan # ", "thresholds.denoised.above"),
         ("drop_nats = ", "drop_nats = -", "thresholds.insert.drop_nats"),
+        ("sum_below = ", "sum_below = inf # ", "thresholds.insert.sum_below"),
         ("fine_dims = 2771", "fine_dims = 2770", "network.fine_dims"),
         ("features_sha256 = \"", "features_sha256 = \"0", "features_sha256"),
     ] {

@@ -88,7 +88,7 @@ fn the_light_model_errs_towards_inconclusive() {
     let mut caught = 0;
     for clip in index() {
         let result = &results[&clip.file];
-        assert_eq!(result["model"]["id"], "clonewatch-6-light");
+        assert_eq!(result["model"]["id"], "clonewatch-10-light");
         let decision = result["decision"].as_str().unwrap();
         assert!(
             decision == clip.decision || decision == "inconclusive" || clip.decision == "inconclusive",

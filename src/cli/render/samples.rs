@@ -14,7 +14,7 @@ pub(crate) const THRESHOLDS: Thresholds = Thresholds {
     bona_fide_above: 1.0,
     min_speech_secs: 2.0,
     denoised: Denoised { above: 0.3, spoof_below: -4.0 },
-    insert: Insert { spoof_below: -2.0, drop_nats: 2.0, min_windows: 3 },
+    insert: Insert { spoof_below: -2.0, sum_below: -3.0, drop_nats: 2.0, min_windows: 3 },
 };
 
 pub(super) fn provenance() -> Provenance {

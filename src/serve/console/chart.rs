@@ -190,7 +190,7 @@ mod tests {
         bona_fide_above: 1.0,
         min_speech_secs: 2.0,
         denoised: Denoised { above: 0.3, spoof_below: -4.0 },
-        insert: Insert { spoof_below: -2.0, drop_nats: 2.0, min_windows: 3 },
+        insert: Insert { spoof_below: -2.0, sum_below: -3.0, drop_nats: 2.0, min_windows: 3 },
     };
 
     #[test]

@@ -91,7 +91,9 @@ fn policies(in_force: &InForce) -> Markup {
                 td.number {
                     (signed(thresholds.spoof_below))
                     br; span.note { "denoised " (signed(thresholds.denoised.spoof_below)) }
-                    br; span.note { "passage " (signed(thresholds.insert.spoof_below)) }
+                    br; span.note {
+                        "passage " (signed(thresholds.insert.spoof_below)) ", added up " (signed(thresholds.insert.sum_below))
+                    }
                 }
                 td.number { (signed(thresholds.bona_fide_above)) }
                 td.number { (thresholds.min_speech_secs) " s" }
