@@ -1,11 +1,14 @@
 //! Policy: turns [`crate::screen::Evidence`] and thresholds into a [`Verdict`]. No I/O, no state.
 
-use std::fmt;
+use std::{
+    fmt, iter,
+    ops::{Range, RangeInclusive},
+};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    model::{Denoised, Llr, Thresholds},
+    model::{Llr, Thresholds},
     screen::{Evidence, Segment},
 };
 
@@ -81,7 +84,7 @@ pub struct Stretch {
     pub start_secs: f64,
     /// End of its last segment, seconds.
     pub end_secs: f64,
-    /// Mean LLR of its segments.
+    /// Mean LLR of the segments that decided: those at its ends may only look like them.
     pub llr: Llr,
 }
 
@@ -176,7 +179,7 @@ pub struct InsertRules {
     /// Mean LLR of the stretch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spoof_below: Option<f32>,
-    /// Its LLRs added up, overlaps counted once, in a channel of a minute.
+    /// Its LLRs added up, overlaps counted once; lower in a channel of more than a minute.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sum_below: Option<f32>,
     /// Nats below the median of the rest.
@@ -291,9 +294,9 @@ impl Policy {
         let (mut decision, mut reason) = self.decide(&evidence);
         let mut stretch = None;
         if decision == Decision::BonaFide || matches!(reason, Some(Reason::Uncertain | Reason::Denoised)) {
-            stretch = self.insert(&evidence.segments);
-            if let Some(found) = stretch {
-                (decision, reason) = self.low(&evidence, found.llr);
+            if let Some((found, answer)) = self.passage(&evidence) {
+                stretch = Some(found);
+                (decision, reason) = answer;
             } else if decision == Decision::BonaFide {
                 stretch = self.doubt(&evidence.segments);
                 reason = stretch.map(|_| Reason::Uncertain);
@@ -320,29 +323,40 @@ impl Policy {
         }
     }
 
-    /// The answer to an LLR that is that of a spoof, of the channel or of a stretch.
+    /// The answer to a channel's LLR that is that of a spoof.
     fn low(&self, evidence: &Evidence, llr: Llr) -> (Decision, Option<Reason>) {
-        let Denoised { above, spoof_below } = self.thresholds.denoised;
-        if evidence.denoised.is_some_and(|measure| measure > above) && llr.0 >= spoof_below {
-            (Decision::Inconclusive, Some(Reason::Denoised))
+        if self.is_cleaned(evidence) && llr.0 >= self.thresholds.denoised.spoof_below { HELD } else { SPOOF }
+    }
+
+    fn is_cleaned(&self, evidence: &Evidence) -> bool {
+        evidence.denoised.is_some_and(|measure| measure > self.thresholds.denoised.above)
+    }
+
+    /// A cloned insert, and the answer to it; in cleaned speech one that is low enough for that, before any other.
+    fn passage(&self, evidence: &Evidence) -> Option<(Stretch, (Decision, Option<Reason>))> {
+        let Thresholds { denoised, insert, .. } = self.thresholds;
+        let found = |below: f32| self.insert(&evidence.segments, below);
+        if self.is_cleaned(evidence) {
+            let low = found(insert.spoof_below.min(denoised.spoof_below)).map(|stretch| (stretch, SPOOF));
+            low.or_else(|| found(insert.spoof_below).map(|stretch| (stretch, HELD)))
         } else {
-            (Decision::Spoof, None)
+            found(insert.spoof_below).map(|stretch| (stretch, SPOOF))
         }
     }
 
-    /// The stretch that stands out most as a cloned insert: a run of judged neighbours whose LLRs are low on average and
-    /// added up, and far under the median of the rest of the channel; as far as its neighbours look like it.
-    fn insert(&self, segments: &[Segment]) -> Option<Stretch> {
+    /// The stretch that stands out most as a cloned insert: a run of judged neighbours whose LLRs lie below `spoof_below` on
+    /// average, and low enough when added up, and far under the median of the rest of the channel. Its times go as far as its
+    /// neighbours look like it.
+    fn insert(&self, segments: &[Segment], spoof_below: f32) -> Option<Stretch> {
         let rule = &self.thresholds.insert;
         let llrs = llrs_of(segments);
         let mut judged: Vec<f32> = llrs.iter().copied().flatten().collect();
         judged.sort_by(f32::total_cmp);
-        let sum_below = rule.sum_below - chances_of(judged.len());
-        let (_, mut run, mean, rest) = (rule.min_windows..=rule.min_windows.max(MAX_WINDOWS))
-            .flat_map(|length| runs(&llrs, length))
+        let sum_below = rule.sum_below - length_nats(judged.len());
+        let (_, mut run, mean, rest) = runs(&llrs, rule.min_windows..=rule.min_windows.max(MAX_WINDOWS))
             .filter_map(|(run, mean)| {
                 let sum = mean * windows_counted(run.len());
-                if mean >= rule.spoof_below || sum >= sum_below {
+                if mean >= spoof_below || sum >= sum_below {
                     return None;
                 }
                 let rest = median_without(&judged, llrs[run.clone()].iter().copied().flatten().collect())?;
@@ -352,35 +366,39 @@ impl Policy {
         let alike = |llr: &&Option<f32>| llr.is_some_and(|llr| llr < f32::midpoint(mean, rest));
         run.end += llrs[run.end..].iter().take_while(alike).count();
         run.start -= llrs[..run.start].iter().rev().take_while(alike).count();
-        stretch_of(&segments[run])
+        stretch_of(&segments[run], mean)
     }
 
     /// The worst ten seconds, where they look so unlike genuine speech that the whole cannot be called genuine: half as far
-    /// as a channel that is called cloned, and further in long channels.
+    /// as a cloned insert, and further in long channels.
     fn doubt(&self, segments: &[Segment]) -> Option<Stretch> {
         let llrs = llrs_of(segments);
-        let chances = chances_of(llrs.iter().flatten().count());
-        let doubt = self.thresholds.spoof_below / 2.0 - chances / windows_counted(DOUBT_WINDOWS);
-        let (run, _) =
-            runs(&llrs, DOUBT_WINDOWS).filter(|(_, mean)| *mean < doubt).min_by(|a, b| a.1.total_cmp(&b.1))?;
-        stretch_of(&segments[run])
+        let beyond = length_nats(llrs.iter().flatten().count()) / windows_counted(DOUBT_WINDOWS);
+        let doubt = self.thresholds.insert.spoof_below / 2.0 - beyond;
+        let (run, mean) = runs(&llrs, DOUBT_WINDOWS..=DOUBT_WINDOWS)
+            .filter(|(_, mean)| *mean < doubt)
+            .min_by(|a, b| a.1.total_cmp(&b.1))?;
+        stretch_of(&segments[run], mean)
     }
 }
+
+/// The answers to speech that sounds cloned, and to cleaned speech that does.
+const SPOOF: (Decision, Option<Reason>) = (Decision::Spoof, None);
+const HELD: (Decision, Option<Reason>) = (Decision::Inconclusive, Some(Reason::Denoised));
 
 fn llrs_of(segments: &[Segment]) -> Vec<Option<f32>> {
     segments.iter().map(|segment| segment.llr.map(|Llr(llr)| llr)).collect()
 }
 
-/// A run of judged segments as a whole.
-fn stretch_of(run: &[Segment]) -> Option<Stretch> {
-    let (first, last) = (run.first()?, run.last()?);
-    Some(Stretch { start_secs: first.start_secs, end_secs: last.end_secs, llr: Llr(mean_of(&llrs_of(run))?) })
+fn stretch_of(segments: &[Segment], mean: f32) -> Option<Stretch> {
+    let (first, last) = (segments.first()?, segments.last()?);
+    Some(Stretch { start_secs: first.start_secs, end_secs: last.end_secs, llr: Llr(mean) })
 }
 
-/// Most windows of a stretch that are looked at together: 14 s. What goes on longer is found by a part of it.
-const MAX_WINDOWS: usize = 6;
+/// Most windows of a run: a minute. What goes on longer is found by a part of it.
+const MAX_WINDOWS: usize = 30;
 
-/// Windows of a channel of a minute; in longer ones more is asked of a stretch.
+/// Judged windows of a channel of a minute.
 const MINUTE_WINDOWS: f32 = 30.0;
 
 /// Windows of a stretch that can put a channel in doubt: 10 s.
@@ -391,22 +409,29 @@ fn windows_counted(neighbours: usize) -> f32 {
     (neighbours + 1) as f32 / 2.0
 }
 
-/// Nats that a stretch must have beyond those that are asked in a channel of a minute: the more stretches a channel has, the
-/// lower the lowest of them lies by chance. As prior odds of one in so many would have it.
-fn chances_of(judged: usize) -> f32 {
+/// Nats that are asked of a stretch beyond those in a channel of a minute. The more stretches there are, the lower the lowest
+/// of them lies by chance; with one cloned stretch in a channel of any length, the odds that it is this one fall as the number
+/// of windows grows.
+fn length_nats(judged: usize) -> f32 {
     (judged as f32 / MINUTE_WINDOWS).ln().max(0.0)
 }
 
-/// All runs of `length` judged neighbours with their mean LLR.
-fn runs(llrs: &[Option<f32>], length: usize) -> impl Iterator<Item = (std::ops::Range<usize>, f32)> {
-    let windows = llrs.windows(length).enumerate();
-    windows.filter_map(move |(start, run)| Some((start..start + length, mean_of(run)?)))
-}
-
-/// `None` where any is missing, or there is none.
-fn mean_of(llrs: &[Option<f32>]) -> Option<f32> {
-    let all: Vec<f32> = llrs.iter().copied().collect::<Option<_>>()?;
-    (!all.is_empty()).then(|| all.iter().sum::<f32>() / all.len() as f32)
+/// All runs of judged neighbours of these lengths, with their mean LLR.
+fn runs(llrs: &[Option<f32>], lengths: RangeInclusive<usize>) -> impl Iterator<Item = (Range<usize>, f32)> {
+    // Of the LLRs before each place: their sum, and how many are missing.
+    let before: Vec<(f64, usize)> = iter::once((0.0, 0))
+        .chain(llrs.iter().scan((0.0, 0), |(sum, missing), llr| {
+            *sum += llr.map_or(0.0, f64::from);
+            *missing += usize::from(llr.is_none());
+            Some((*sum, *missing))
+        }))
+        .collect();
+    let last = llrs.len();
+    lengths.flat_map(move |length| (length..=last).map(move |end| end - length..end)).filter_map(move |run| {
+        let ((sum, missing), (end_sum, end_missing)) = (before[run.start], before[run.end]);
+        let mean = (end_sum - sum) / run.len() as f64;
+        (missing == end_missing).then_some((run, mean as f32))
+    })
 }
 
 /// Median of `sorted` without the values `left_out`, all of which are in it.
@@ -446,7 +471,10 @@ pub fn thresholds_fault(thresholds: &Thresholds) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{model::Insert, speech::Quality};
+    use crate::{
+        model::{Denoised, Insert},
+        speech::Quality,
+    };
 
     const THRESHOLDS: Thresholds = Thresholds {
         spoof_below: -1.0,
@@ -562,15 +590,53 @@ mod tests {
             let stretch = found(windows, llr, of).unwrap();
             assert_eq!((stretch.start_secs, stretch.end_secs), (14.0, 14.0 + 2.0 * (windows + 1) as f64), "{windows}");
         }
-        // e times the windows cost a nat; a long insert is found by six of its windows.
+        // e times the judged windows cost a nat; of a long insert all windows count.
         assert_eq!(found(3, -2.3, 82), None);
         assert!(found(3, -2.8, 81).is_some());
-        assert_eq!(found(9, -2.1, 600), None);
-        // So does doubt.
+        assert_eq!(found(4, -2.1, 600), None);
+        assert!(found(9, -2.1, 600).is_some() && found(300, -2.1, 20_000).is_some());
+        let mut silent = vec![None; 200];
+        silent[..20].fill(Some(2.0));
+        silent[7..10].fill(Some(-2.3));
+        assert_eq!(policy.judge(evidence(Some(1.0), 20.0, &silent)).decision, Decision::Spoof);
+        // Doubt is harder to raise in a long channel, too.
         for (of, decision) in [(60, Decision::Inconclusive), (600, Decision::BonaFide)] {
             let mut segments = vec![Some(2.0); of];
-            segments[7..11].fill(Some(-1.2));
+            segments[7..11].fill(Some(-1.5));
             assert_eq!(policy.judge(evidence(Some(1.0), 20.0, &segments)).decision, decision, "{of}");
+        }
+    }
+
+    #[test]
+    fn the_stretch_that_stands_out_most_decides() {
+        let mut segments = [Some(2.0); 30];
+        segments[3..5].fill(Some(-2.5));
+        segments[20..23].fill(Some(-4.0));
+        let policy = Policy::default_of(&THRESHOLDS);
+        let stretch = policy.judge(evidence(Some(1.0), 20.0, &segments)).stretch.unwrap();
+        assert_eq!((stretch.start_secs, stretch.end_secs, stretch.llr), (40.0, 48.0, Llr(-4.0)));
+        // In cleaned speech the neighbours that only look like it do not count.
+        segments[19] = Some(-1.5);
+        segments[23] = Some(-1.5);
+        segments[20..23].fill(Some(-4.2));
+        let verdict =
+            |denoised| policy.judge(Evidence { denoised: Some(denoised), ..evidence(Some(1.0), 20.0, &segments) });
+        assert_eq!((verdict(0.4).decision, verdict(0.4).llr), (Decision::Spoof, Some(Llr(-4.2))));
+        assert!(verdict(0.0).llr.unwrap().0 > -4.0);
+    }
+
+    #[test]
+    fn more_windows_than_a_minute_has_can_be_asked_for() {
+        let insert = Insert { min_windows: 40, ..THRESHOLDS.insert };
+        let policy = Policy::default_of(&Thresholds { insert, ..THRESHOLDS });
+        for (windows, decision) in [(39, Decision::BonaFide), (40, Decision::Spoof)] {
+            let mut segments = vec![Some(9.0); 120];
+            segments[50..50 + windows].fill(Some(-2.1));
+            // Neighbours make a run of 39 no run of 40: its mean rises above the rule's.
+            segments[50 + windows] = Some(90.0);
+            segments[49] = Some(90.0);
+            let decided = policy.judge(evidence(Some(1.0), 90.0, &segments)).decision;
+            assert_eq!(decided == Decision::Spoof, decision == Decision::Spoof, "{windows}");
         }
     }
 
@@ -609,9 +675,13 @@ mod tests {
 
     #[test]
     fn policy_files_override_defaults_and_refuse_nonsense() {
-        let policy =
-            Policy::from_toml("id = 'desk'\nspoof_below = -3.0\n[insert]\nmin_windows = 4", &THRESHOLDS).unwrap();
+        let policy = Policy::from_toml(
+            "id = 'desk'\nspoof_below = -3.0\n[insert]\nmin_windows = 4\nsum_below = -7.0",
+            &THRESHOLDS,
+        )
+        .unwrap();
         assert_eq!((policy.id.as_str(), policy.thresholds.spoof_below), ("desk", -3.0));
+        assert_eq!((policy.thresholds.insert.sum_below, policy.thresholds.insert.spoof_below), (-7.0, -2.0));
         assert_eq!((policy.thresholds.insert.min_windows, policy.thresholds.insert.drop_nats), (4, 3.0));
         let policy = Policy::from_toml("id = 'desk'\n[denoised]\nspoof_below = -5.0", &THRESHOLDS).unwrap();
         assert_eq!((policy.thresholds.denoised.spoof_below, policy.thresholds.denoised.above), (-5.0, 0.3));
@@ -621,6 +691,7 @@ mod tests {
             ("id = 'x'\nspoof_below = 9.0", "bona_fide_above"),
             ("id = 'x'\nmin_speech_secs = 0.0", "0.5-3600"),
             ("id = 'x'\n[insert]\nmin_windows = 0", "1-1000"),
+            ("id = 'x'\n[insert]\nsum_below = nan", "insert.sum_below"),
             ("id = 'x'\n[denoised]\nabove = nan", "denoised.above"),
         ] {
             let message = Policy::from_toml(text, &THRESHOLDS).unwrap_err();

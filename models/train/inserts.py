@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# What `policy` looks at together, and up to how many windows of a channel its sum holds as it is.
-MAX_WINDOWS, MINUTE_WINDOWS = 6, 30
-# Rules among which one is chosen, in nats of LLR.
+# As in `policy`: most windows of a run, and judged windows of a channel of a minute, beyond which more is asked.
+MAX_WINDOWS, MINUTE_WINDOWS = 30, 30
+# Rules among which one is chosen, in nats of LLR. A mean above -ln 10 (-2.303) would be weak evidence.
 MIN_WINDOWS = (2, 3)
-MEANS = (-2.25, -2.5, -2.75, -3.0)
+MEANS = (-2.31, -2.5, -2.75, -3.0)
 SUMS = tuple(np.arange(-2.5, -6.51, -0.25).tolist())
 DROPS = tuple(np.arange(0.5, 4.01, 0.25).tolist())
 
@@ -23,7 +23,8 @@ class Recording:
 
     inserts: np.ndarray  # [inserts, 2] seconds
     is_flagged: bool  # as a whole
-    is_open: bool  # inconclusive
+    is_found: bool  # by the bundle's own rule for inserts
+    is_inconclusive: bool
     denoised: float
     spans: np.ndarray  # [segments, 2] seconds
     llrs: np.ndarray  # [segments], NaN where not judged
@@ -61,7 +62,8 @@ def _recording(row, channel):
     return Recording(
         inserts=np.array(spans).reshape(-1, 2),
         is_flagged=channel["decision"] == "spoof" and channel["stretch"] is None,
-        is_open=channel["decision"] == "inconclusive",
+        is_found=channel["decision"] == "spoof" and channel["stretch"] is not None,
+        is_inconclusive=channel["decision"] == "inconclusive",
         denoised=channel["denoised"] or 0.0,
         spans=np.array([(segment["start_secs"], segment["end_secs"]) for segment in segments]),
         llrs=np.array([np.nan if segment["llr"] is None else segment["llr"] for segment in segments]),
@@ -71,20 +73,18 @@ def _recording(row, channel):
 def runs(recording):
     """Of each run of judged neighbours [windows, mean LLR, its LLRs added up, median of the rest minus the mean].
 
-    As `policy` has them: windows overlap by half, which the sum counts once, and a channel of more than a minute has more
-    chances, which is taken off the sum.
+    As `policy` has them: the sum counts the halves in which windows overlap once, and is less by what a long channel needs
+    beyond one of a minute.
     """
     llrs, out = recording.llrs, []
     judged = np.sort(llrs[~np.isnan(llrs)])
-    chances = max(0.0, np.log(max(len(judged), 1) / MINUTE_WINDOWS))
-    for windows in range(min(MIN_WINDOWS), MAX_WINDOWS + 1):
-        for start in range(len(llrs) - windows + 1):
-            inside = llrs[start : start + windows]
-            if np.isnan(inside).any() or len(judged) == windows:
-                continue
-            rest = np.delete(judged, _positions(judged, np.sort(inside)))
+    length_nats = max(0.0, np.log(max(len(judged), 1) / MINUTE_WINDOWS))
+    for windows in range(min(MIN_WINDOWS), min(MAX_WINDOWS, len(judged) - 1) + 1):
+        for inside in np.lib.stride_tricks.sliding_window_view(llrs, windows):
             mean = inside.mean()
-            out.append((windows, mean, mean * (windows + 1) / 2 + chances, rest[len(rest) // 2] - mean))
+            if mean < max(MEANS):  # not NaN either
+                rest = np.delete(judged, _positions(judged, np.sort(inside)))
+                out.append((windows, mean, mean * (windows + 1) / 2 + length_nats, rest[len(rest) // 2] - mean))
     return np.array(out).reshape(-1, 4)
 
 
@@ -105,19 +105,19 @@ def is_flagged(recording, run_table, insert, cleaned):
 def chosen_insert(kinds, thresholds, false_alarm_ratio):
     """The rule that finds most spliced files while at most `false_alarm_ratio` of genuine ones of each kind are flagged.
 
-    `kinds` are lists of recordings, each of which counts alike. The LLRs of a stretch that decides must add up to no less
-    than a recording needs that is called cloned, and hardly less on average (`MEANS`): what is called cloned must not look
-    like weak evidence.
+    `kinds` are lists of recordings, each of which counts alike; one genuine file of a kind may always be flagged. The LLRs
+    of a stretch that decides must add up to no less evidence than a recording needs that is called cloned.
     """
     tables = [[(recording, runs(recording)) for recording in recordings] for recordings in kinds]
+    most = [max(false_alarm_ratio, 1 / sum(not x.is_spliced for x in recordings)) for recordings in kinds]
     best = None
     for min_windows, below, total, drop_nats in itertools.product(MIN_WINDOWS, MEANS, SUMS, DROPS):
         insert = {"spoof_below": below, "sum_below": total, "drop_nats": drop_nats, "min_windows": min_windows}
         if total > thresholds["spoof_below"]:
             continue
         wrong, right = np.array([_flagged_ratios(pairs, insert, thresholds["denoised"]) for pairs in tables]).T
-        if wrong.max() <= false_alarm_ratio:
-            key = (right.mean(), -wrong.mean(), -total, drop_nats)  # of equals the strictest
+        if (wrong <= most).all():
+            key = (right.mean(), -wrong.mean(), -total, -below, min_windows, drop_nats)  # of equals the strictest
             best = max(best or (key, insert), (key, insert), key=lambda pair: pair[0])
     return best[1]
 
@@ -129,20 +129,24 @@ def _flagged_ratios(pairs, insert, cleaned):
     return flags[~spliced].mean(), flags[spliced].mean()
 
 
-def file_line(name, recordings, thresholds):
-    """Markdown: files flagged as a whole, by the insert rule and by either, segments below `spoof_below`, and open files.
+def found_by(thresholds, recordings):
+    """[recordings] of bool: in which the rule in `thresholds` finds a stretch."""
+    pairs = [(recording, runs(recording)) for recording in recordings]
+    return np.array([is_flagged(*pair, thresholds["insert"], thresholds["denoised"]) for pair in pairs])
 
-    First those without inserts, then those with; segments outside inserts, then those inside; open files without inserts.
+
+def file_line(name, recordings, found, spoof_below):
+    """Markdown: files flagged as a whole, `found` [recordings] and either; segments below `spoof_below`; files left open.
+
+    First those without inserts, then those with; segments outside inserts, then those inside; files without inserts.
     """
-    insert = thresholds["insert"]
     spliced = np.array([recording.is_spliced for recording in recordings])
     whole = np.array([recording.is_flagged for recording in recordings])
-    found = [(recording, runs(recording)) for recording in recordings]
-    rule = np.array([is_flagged(*pair, insert, thresholds["denoised"]) for pair in found])
+    inconclusive = np.array([recording.is_inconclusive for recording in recordings])
     inside, outside = [], []
     for recording in recordings:
         judged = ~np.isnan(recording.llrs)
-        low = recording.llrs < insert["spoof_below"]
+        low = recording.llrs < spoof_below
         covered, touched = recording.windows_inside()
         inside.append(low[judged & covered])
         outside.append(low[judged & ~touched])
@@ -152,7 +156,7 @@ def file_line(name, recordings, thresholds):
 
     cells = [name, f"{(~spliced).sum()} / {spliced.sum()}"]
     for rows in (~spliced, spliced):
-        cells += [percent(whole[rows]), percent(rule[rows]), percent((whole | rule)[rows])]
+        cells += [percent(whole[rows]), percent(found[rows]), percent((whole | found)[rows])]
     cells += [percent(np.concatenate(outside)), percent(np.concatenate(inside))]
-    cells.append(percent([recording.is_open for recording in recordings if not recording.is_spliced]))
+    cells.append(percent((inconclusive & ~found)[~spliced]))
     return "| " + " | ".join(cells) + " |"

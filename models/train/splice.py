@@ -4,9 +4,9 @@
 
 Each file is made of genuine clips of one source, 0.2-0.8 s of faint noise between them; in every second file one system's
 clips of one voice are put in at a joint, at the level of what surrounds them. How many clips and inserts, and how long
-these are, is the plan's (`PLANS`); in the plan "reversed" all files are synthetic speech of one system, with a genuine
-passage in every second one, in "lasting" the clips of a file come from all sources. `--fold` takes only the sources of one fold of `dataset.source_folds`. Protocol columns: path, label,
-source, system, inserts (as `start-end start-end`, seconds).
+these are, is the plan's (`PLANS`). In the plan "lasting" the clips of a file come from all sources; in "reversed" all files
+are synthetic speech of one system, with a genuine passage in every second one. `--fold` takes only the sources of one fold
+of `dataset.source_fold`. Protocol columns: path, label, source, system, inserts (as `start-end start-end`, seconds).
 """
 
 import argparse
@@ -113,15 +113,15 @@ def write_files(corpus, out, split, files, fold=None, condition=None, plan="shor
     plan = PLANS[plan]
     clips = [clip for clip in load_clips(corpus, split) if clip.is_core and in_fold(clip, fold)]
     around = [clip for clip in clips if clip.is_genuine != plan.is_reversed]
-    one = "all" if plan.is_mixed else None
-    groups = grouped(around, lambda clip: one or (clip.system if plan.is_reversed else clip.source))
+    groups = {"all": around} if plan.is_mixed else grouped(around, lambda c: c.system if plan.is_reversed else c.source)
     groups = {name: group for name, group in groups.items() if len(group) >= plan.clips[0]}
     others = [clip for clip in clips if clip.is_genuine == plan.is_reversed]
     voices = list(grouped(others, lambda clip: (clip.source, clip.system, clip.speaker)).values())
     voices = [voice for voice in voices if len(voice) > 1]
     names, rng, rows = sorted(groups), np.random.default_rng(zlib.crc32(f"{split}/{fold}".encode())), []
     for number in range(files):
-        group = groups[names[number // 2 % len(names)]]
+        name = names[number // 2 % len(names)]
+        group = groups[name]
         count = int(rng.integers(plan.clips[0], min(plan.clips[1], len(group)) + 1))
         chosen, spans = list(rng.permutation(np.array(group, object))[:count]), []
         if number % 2:
@@ -129,7 +129,8 @@ def write_files(corpus, out, split, files, fold=None, condition=None, plan="shor
         samples, starts = joined(corpus, chosen, rng)
         starts.append(len(samples) / SAMPLE_RATE_HZ)
         label = "spoof" if any(not clip.is_genuine for clip in chosen) else "bonafide"
-        row = {"path": f"{number:04}.wav", "label": label, "source": one or group[0].source, "system": group[0].system}
+        source = name if plan.is_mixed else group[0].source
+        row = {"path": f"{number:04}.wav", "label": label, "source": source, "system": group[0].system}
         if spans and not plan.is_reversed:
             row["system"] = chosen[spans[0][0]].system
         if spans:

@@ -39,13 +39,13 @@ NOISE_CONDITIONS = (*MAP_CONDITIONS, "babble")  # without babble few copies are 
 FALSE_ALARM_RATIO = 0.005  # of out-of-fold genuine clips: on other sources it has been up to twice as many
 BONA_FIDE_MISS_RATIO = 0.05
 DENOISED_ABOVE = 0.3  # two clean clips in a hundred measure more, two thirds of denoised copies; see LOG.md
-INSERT_KINDS = {  # of recordings: plan of `splice.py`, and what each goes through
-    "short": ("short", None),
-    "short, telephone": ("short", augment.through_telephone),
-    "long": ("long", None),
-    "long, telephone": ("long", augment.through_telephone),
+INSERT_FILES = {"short": 150, "long": 150, "lasting": 20}  # of a fold, by plan of `splice.py`
+INSERT_KINDS = {  # of recordings: plan, and what each goes through
+    f"{plan}{band}": (plan, condition)
+    for plan in INSERT_FILES
+    for band, condition in (("", None), (", telephone", augment.through_telephone))
 }
-INSERT_FOLDS, INSERT_FILES, INSERT_FALSE_ALARM_RATIO = (0, 2, 3), 150, 0.01
+INSERT_FOLDS, INSERT_FALSE_ALARM_RATIO = (0, 2, 3), 0.01
 NO_INSERTS = {"spoof_below": -99.0, "sum_below": -99.0, "drop_nats": 99.0, "min_windows": 2}
 
 
@@ -267,7 +267,7 @@ def insert_thresholds(args, writer, heads, thresholds):
         for kind, (plan, condition) in INSERT_KINDS.items():
             folder = args.work / "splices" / f"train-{kind.replace(', ', '-')}-fold-{fold}"
             if not (folder / "protocol.csv").exists():
-                splice.write_files(args.corpus, folder, "train", INSERT_FILES, fold, condition, plan)
+                splice.write_files(args.corpus, folder, "train", INSERT_FILES[plan], fold, condition, plan)
             recordings[kind] += inserts.scanned(args.program, model_dir, folder)
     return inserts.chosen_insert(recordings.values(), thresholds, INSERT_FALSE_ALARM_RATIO), recordings
 
@@ -289,7 +289,13 @@ def main():
     writer = Writer(args, encoder, tuned, bands)
     thresholds["insert"], spliced = insert_thresholds(args, writer, heads, thresholds)
     spliced_rows = [
-        inserts.file_line(f"train, sources held out, {kind}", recordings, thresholds) for kind, recordings in spliced.items()
+        inserts.file_line(
+            f"train, sources held out, {kind}",
+            recordings,
+            inserts.found_by(thresholds, recordings),
+            thresholds["insert"]["spoof_below"],
+        )
+        for kind, recordings in spliced.items()
     ]
     print(json.dumps(thresholds), *spliced_rows, sep="\n")
     writer.write(args.out, heads, thresholds)

@@ -100,7 +100,7 @@ mod tests {
     fn numbers_are_read_from_the_embedded_card() {
         let files = crate::model::embedded_files();
         let card = Card::read(std::str::from_utf8(&files["CARD.md"]).unwrap());
-        for name in ["val", "val, telephone"] {
+        for name in ["val", "val, telephone", "val, lasting", "val, lasting, telephone"] {
             let row = card.passages.iter().find(|row| row.condition == name);
             let row = row.unwrap_or_else(|| panic!("{name} is not in the card"));
             assert!(row.genuine_count > 0 && row.spliced_count > 0, "{row:?}");

@@ -77,8 +77,8 @@ pub struct Denoised {
 pub struct Insert {
     /// The stretch's mean LLR must lie below this …
     pub spoof_below: f32,
-    /// … its LLRs added up, where windows overlap counted once, below this, and lower by the logarithm of how many times
-    /// 30 windows the channel has: a longer one has more chances. Bundles from before it was known ask for nothing here.
+    /// … its LLRs added up, overlaps counted once, below this less ln(judged windows of the channel / 30), where those are
+    /// more than 30: a longer channel has more stretches that look cloned by chance. Older bundles ask for 0 here.
     #[serde(default)]
     pub sum_below: f32,
     /// … and its mean at least this many nats under the median of the rest of the channel.

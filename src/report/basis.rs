@@ -6,8 +6,28 @@ use crate::{
     policy::Policy,
 };
 
-/// The measured recordings that are shown: row of the card, in words. They have 30-70 s, their passages 4-10 s.
-pub(super) const PASSAGE_CONDITIONS: [(&str, &str); 2] = [("val", "full band"), ("val, telephone", "telephone")];
+/// Length from which on the card's figures for recordings of ten minutes describe a channel better than those for a minute:
+/// the longer it is, the further a passage must stand out.
+const LASTING_FROM_SECS: f64 = 180.0;
+
+/// Recordings with and without a cloned passage that a card has figures for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Passages {
+    /// Row of the card.
+    pub(super) condition: &'static str,
+    /// The recordings, in words.
+    pub(super) words: &'static str,
+    /// Length of the passages.
+    pub(super) secs: &'static str,
+}
+
+/// Those that are shown: of each band the shorter ones first.
+pub(super) const PASSAGES: [Passages; 4] = [
+    Passages { condition: "val", words: "full band, 30-80 s", secs: "4-10 s" },
+    Passages { condition: "val, lasting", words: "full band, ten minutes of many voices", secs: "2-10 s" },
+    Passages { condition: "val, telephone", words: "telephone, 30-80 s", secs: "4-10 s" },
+    Passages { condition: "val, lasting, telephone", words: "telephone, ten minutes of many voices", secs: "2-10 s" },
+];
 
 /// Speech from which on the card's figures for three joined clips (about 10 s) describe a channel better than those for
 /// one clip of at most 4 s.
@@ -73,10 +93,15 @@ impl Basis {
         Some((self.condition(condition)?, words))
     }
 
-    /// The measured recordings, with and without an inserted passage, that come nearest to a channel, in words.
-    pub(super) fn passages_like(&self, bandwidth_hz: Option<u32>) -> Option<(&PassageErrors, &'static str)> {
-        let (condition, words) = PASSAGE_CONDITIONS[usize::from(self.is_telephone(bandwidth_hz))];
-        Some((self.passage_condition(condition)?, words))
+    /// The measured recordings, with and without a cloned passage, that come nearest to a channel.
+    pub(super) fn passages_like(
+        &self,
+        bandwidth_hz: Option<u32>,
+        duration_secs: f64,
+    ) -> Option<(&PassageErrors, Passages)> {
+        let first = if self.is_telephone(bandwidth_hz) { 2 } else { 0 };
+        let passages = PASSAGES[first + usize::from(duration_secs >= LASTING_FROM_SECS)];
+        Some((self.passage_condition(passages.condition)?, passages))
     }
 
     pub(super) fn passage_condition(&self, name: &str) -> Option<&PassageErrors> {

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::{
     Basis,
-    basis::{CONDITIONS, PASSAGE_CONDITIONS},
+    basis::{CONDITIONS, PASSAGES},
 };
 use crate::cli::render::printable;
 
@@ -61,8 +61,8 @@ fn error_table(basis: &Basis) -> Markup {
                 td.number { (row.eer_percent) " %" }
                 td.number { (row.genuine_count) " / " (row.spoof_count) }
             } } }
-            @for (condition, words) in PASSAGE_CONDITIONS { @if let Some(row) = basis.passage_condition(condition) { tr {
-                th scope="row" { (words) ", 30-70 s with or without a cloned passage of 4-10 s" }
+            @for passages in PASSAGES { @if let Some(row) = basis.passage_condition(passages.condition) { tr {
+                th scope="row" { (passages.words) ", with or without a cloned passage of " (passages.secs) }
                 td.number { (row.false_alarm_percent) " %" }
                 td.number { (row.found_percent) " %" }
                 td.number { "–" } td.number { "–" }

@@ -18,7 +18,7 @@ pub fn provenance(basis: &Basis, command: Option<&str>) -> Markup {
                 " s of speech; cleaned by noise suppression (above " (thresholds.denoised.above) "), cloned below "
                 (signed(thresholds.denoised.spoof_below)) "; a passage decides below "
                 (signed(thresholds.insert.spoof_below)) " on average and "
-                (signed(thresholds.insert.sum_below)) " added up, "
+                (signed(thresholds.insert.sum_below)) " added up (overlaps counted once; lower by ln(segments / 30) in longer channels), "
                 (thresholds.insert.drop_nats) " under the rest, over " (thresholds.insert.min_windows) " segments"
             } }
             @if let Some(command) = command {

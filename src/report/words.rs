@@ -242,7 +242,7 @@ pub(super) fn certainty(verdict: &Verdict, basis: &Basis) -> String {
     }
     let mut text = strength(llr, if verdict.stretch.is_some() { "this passage" } else { "the speech" });
     if verdict.stretch.is_some() {
-        return text + &passage_figures(verdict.decision, quality.bandwidth_hz, basis);
+        return text + &passage_figures(verdict, basis);
     }
     if let Some((errors, condition)) = basis.errors_like(quality.bandwidth_hz, quality.speech_secs) {
         let condition = format!("{condition}{}", basis.reservation());
@@ -270,21 +270,24 @@ pub(super) fn certainty(verdict: &Verdict, basis: &Basis) -> String {
 }
 
 /// What was measured of passages that decide.
-fn passage_figures(decision: Decision, bandwidth_hz: Option<u32>, basis: &Basis) -> String {
-    if decision != Decision::Spoof {
+fn passage_figures(verdict: &Verdict, basis: &Basis) -> String {
+    if verdict.decision != Decision::Spoof {
         return " How often genuine recordings hold a passage that raises doubt was not measured.".into();
     }
-    let Some((errors, condition)) = basis.passages_like(bandwidth_hz) else {
+    let Evidence { quality, duration_secs, .. } = &verdict.evidence;
+    let Some((errors, passages)) = basis.passages_like(quality.bandwidth_hz, *duration_secs) else {
         return " How often this model finds such passages in genuine recordings is not known here.".into();
     };
     format!(
-        " In tests ({condition}{}) {} % of {} genuine recordings were wrongly said to hold a cloned passage; {} % of {} \
-         cloned passages of 4-10 s were found.",
+        " In tests ({}{}) {} % of {} genuine recordings were wrongly said to hold a cloned passage; {} % of {} cloned \
+         passages of {} were found.",
+        passages.words,
         basis.reservation(),
         errors.false_alarm_percent,
         errors.genuine_count,
         errors.found_percent,
-        errors.spliced_count
+        errors.spliced_count,
+        passages.secs
     )
 }
 

@@ -37,6 +37,13 @@ fn the_embedded_bundles_load_and_pass_their_golden_self_tests() {
 }
 
 #[test]
+fn a_bundle_from_before_sums_were_known_asks_for_none() {
+    let mut files = embedded_files();
+    edit_manifest(&mut files, "sum_below = ", "# ");
+    assert_eq!(ModelBundle::load(&files).unwrap().manifest().thresholds.insert.sum_below, 0.0);
+}
+
+#[test]
 fn a_changed_byte_in_any_file_is_refused_by_its_hash() {
     for name in embedded_files().into_keys().filter(|name| name != "manifest.toml") {
         let mut files = embedded_files();
