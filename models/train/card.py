@@ -52,8 +52,8 @@ UNHEARD = """Measured with clonewatch-9, which has the same networks and calibra
   `models/train/README.md`): through Speex, AC-3, WMA, SBC and wide-band Opus at 6-8 kbit/s the EER is 19-28 % and a fifth of the
   clones or fewer are called so; of genuine clips 3 % through Nellymoser and 25 % through Codec 2 at 3.2 kbit/s, a vocoder, are
   called cloned."""
-UNHEARD_BY_LIGHT = """With the standard model the EER is 19-28 % through several of them (its card); it was not measured with
-  this one, which hears less."""
+UNHEARD_BY_LIGHT = """With the standard model the EER is 19-28 % through several of them
+  (its card); it was not measured with this one, which hears less."""
 BREAKDOWN = (
     "family", "language", "voice_sex", "voice_pitch", "orig_codec", "orig_sr",
     "measured_band", "measured_snr", "measured_speech",
